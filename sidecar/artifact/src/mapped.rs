@@ -1,0 +1,83 @@
+//! Verified bytes of an artifact, mapped and not copied.
+
+use std::{fmt, fs::File, ops::Deref, path::Path, sync::Arc};
+
+use memmap2::Mmap;
+use tenancy::Digest;
+
+use crate::ArtifactError;
+
+/// The bytes of one artifact, read-only, whose digest was checked when they were mapped.
+///
+/// Clones share one mapping; the last one to go unmaps it. Removing the artifact from the store
+/// leaves mappings of it whole, because the file lives until nobody maps it.
+///
+/// # What could go wrong, and what stands against it
+///
+/// A mapping is a window on a file, not a copy. Where somebody truncates the file, touching a
+/// page beyond its new end raises `SIGBUS`, which ends the process; where somebody writes to it,
+/// the bytes change under the reader after their digest was checked. The store prevents both by
+/// never writing a file in place: bytes are written to another name, made read-only and renamed,
+/// so that a name, once there, always means one finished inode; and by keeping files in a
+/// directory that no other user may enter. What is left is a process of the same user, or root,
+/// that goes out of its way: against those, a node needs sealed copies (`memfd_create` with
+/// `F_SEAL_SHRINK` and `F_SEAL_WRITE`), which this crate does not make.
+#[derive(Clone)]
+pub struct Mapped {
+    map: Arc<Mmap>,
+    digest: Digest,
+}
+
+impl Mapped {
+    /// Maps `file` and checks that it holds the bytes that `expected` names.
+    pub(crate) fn verified(
+        file: &File,
+        path: &Path,
+        expected: &Digest,
+    ) -> Result<Self, ArtifactError> {
+        let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
+        if length == 0 {
+            return Err(ArtifactError::Empty { digest: *expected });
+        }
+        let map = map(file).map_err(ArtifactError::io("map", path))?;
+        let found = Digest::of(&map);
+        if found != *expected {
+            return Err(ArtifactError::DigestMismatch { expected: *expected, found });
+        }
+        Ok(Self { map: Arc::new(map), digest: found })
+    }
+
+    /// The digest that was found over these bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+#[allow(unsafe_code, reason = "mapping a file is unsafe because the file may change under it")]
+fn map(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: the mapped bytes must not change or vanish while they are borrowed. `Store` upholds
+    // this: the file is a finished inode, read-only, in a directory of mode 0700, and no code of
+    // this crate opens a stored file for writing or truncates it; replacing and removing an
+    // artifact rename and unlink, which leave the mapped inode alone.
+    unsafe { Mmap::map(file) }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mapped({}, {} bytes)", self.digest, self.len())
+    }
+}

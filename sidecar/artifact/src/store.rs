@@ -1,0 +1,185 @@
+//! The folder of artifacts on a node.
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::{ErrorKind, Read},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tenancy::Digest;
+
+use crate::{ArtifactError, Mapped, Writer};
+
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A content-addressed folder of artifacts: `sha256/<64 hexadecimal digits>`.
+///
+/// Every method blocks on the disk. Methods may be called from several threads and the folder
+/// opened by several processes: two that insert the same artifact at once both succeed, and one
+/// of the two equal files stays.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: PathBuf,
+    temporaries: PathBuf,
+}
+
+/// What [`Store::remove_unreferenced`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many artifacts.
+    pub artifacts: u64,
+    /// How many bytes they had together.
+    pub bytes: u64,
+    /// How many files that a process began to write and never finished.
+    pub abandoned: u64,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made where it is missing. The folders in it are made
+    /// private to this user.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`].
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, ArtifactError> {
+        let folder = folder.as_ref();
+        let store = Self { objects: folder.join("sha256"), temporaries: folder.join("incoming") };
+        for private in [&store.objects, &store.temporaries] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(private)
+                .map_err(ArtifactError::io("create", private))?;
+            // A folder that was there already keeps the mode that it had.
+            fs::set_permissions(private, Permissions::from_mode(0o700))
+                .map_err(ArtifactError::io("make private", private))?;
+        }
+        Ok(store)
+    }
+
+    /// Whether a file is there under this digest. Whether its bytes are still the right ones is
+    /// for [`Store::map`] to find out.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// Reads `bytes` to their end and keeps them as the artifact `expected`; at most `limit`
+    /// bytes are accepted. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`ArtifactError::DigestMismatch`] with both digests, [`ArtifactError::TooLarge`],
+    /// [`ArtifactError::Empty`], [`ArtifactError::Source`], [`ArtifactError::Io`]; in each case
+    /// nothing of it is left, and an artifact that was there before stays.
+    pub fn insert(
+        &self,
+        mut bytes: impl Read,
+        expected: &Digest,
+        limit: u64,
+    ) -> Result<u64, ArtifactError> {
+        let mut writer = self.writer(expected, limit)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match bytes.read(&mut chunk) {
+                Ok(0) => return writer.finish(),
+                Ok(read) => writer.write(chunk.get(..read).unwrap_or_default())?,
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) => return Err(ArtifactError::Source { digest: *expected, cause }),
+            }
+        }
+    }
+
+    /// Begins an artifact whose bytes come in chunks, as from a network; at most `limit` bytes
+    /// are accepted.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`].
+    pub fn writer(&self, expected: &Digest, limit: u64) -> Result<Writer, ArtifactError> {
+        Writer::begin(&self.temporaries, self.path(expected), expected, limit)
+    }
+
+    /// Maps the artifact and checks its digest over the mapped bytes, once for the life of the
+    /// mapping. This reads the whole file.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Missing`]; [`ArtifactError::DigestMismatch`] where the file was damaged
+    /// after it was stored, and then nothing is mapped; [`ArtifactError::Io`]. To heal a damaged
+    /// artifact, insert it again.
+    pub fn map(&self, digest: &Digest) -> Result<Mapped, ArtifactError> {
+        let path = self.path(digest);
+        match File::open(&path) {
+            Ok(file) => Mapped::verified(&file, &path, digest),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                Err(ArtifactError::Missing { digest: *digest })
+            }
+            Err(cause) => Err(ArtifactError::io("open", path)(cause)),
+        }
+    }
+
+    /// Removes one artifact, and says whether it was there. Mappings of it stay whole.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`].
+    pub fn remove(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        remove_file(&self.path(digest))
+    }
+
+    /// Removes every artifact that `is_referenced` denies, and what crashed writers left.
+    /// Mappings stay whole. Files that are no artifacts are left alone.
+    ///
+    /// An artifact that is inserted meanwhile and is not referenced yet may be removed: reference
+    /// first, then insert.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`]; what was removed before stays removed.
+    pub fn remove_unreferenced(
+        &self,
+        is_referenced: impl Fn(&Digest) -> bool,
+    ) -> Result<Removed, ArtifactError> {
+        let mut removed = Removed::default();
+        for path in files(&self.objects)? {
+            let Some(digest) = digest_named_by(&path) else { continue };
+            if is_referenced(&digest) {
+                continue;
+            }
+            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+            if remove_file(&path)? {
+                removed.artifacts += 1;
+                removed.bytes += bytes;
+            }
+        }
+        for path in files(&self.temporaries)? {
+            if is_abandoned(&path) && remove_file(&path)? {
+                removed.abandoned += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.objects.join(digest.hex())
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .map_err(ArtifactError::io("list", folder))
+}
+
+fn digest_named_by(path: &Path) -> Option<Digest> {
+    let name = path.file_name()?.to_str()?;
+    format!("sha256:{name}").parse().ok()
+}
+
+/// A writer holds a lock on its file for as long as it lives.
+fn is_abandoned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+fn remove_file(path: &Path) -> Result<bool, ArtifactError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(ArtifactError::io("remove", path)(cause)),
+    }
+}
