@@ -1,0 +1,183 @@
+//! What is served: an immutable set of resources by type and name, each with a version that is its content's hash.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+/// One resource: the bytes of its `Any.value` and their version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    version: Arc<str>,
+    value: Bytes,
+}
+
+impl Resource {
+    fn new(value: Bytes) -> Self {
+        Self { version: short_hex(Sha256::digest(&value).as_slice()), value }
+    }
+
+    /// The first 128 bits of the SHA-256 of the value, in hexadecimal.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The encoded message, as it travels in `Any.value`.
+    pub fn value(&self) -> &Bytes {
+        &self.value
+    }
+}
+
+/// All resources of one type, with one version for them together.
+#[derive(Debug)]
+pub struct TypeResources {
+    version: Arc<str>,
+    resources: BTreeMap<String, Resource>,
+}
+
+impl TypeResources {
+    fn new(resources: BTreeMap<String, Resource>) -> Self {
+        let mut hash = Sha256::new();
+        for (name, resource) in &resources {
+            // The length keeps two neighbouring fields from being read as one.
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            hash.update(resource.version.as_bytes());
+        }
+        Self { version: short_hex(hash.finalize().as_slice()), resources }
+    }
+
+    /// Equal for equal resources, whatever the order in which they were added.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The resource of this name.
+    pub fn get(&self, name: &str) -> Option<&Resource> {
+        self.resources.get(name)
+    }
+
+    /// All resources, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.resources.iter().map(|(name, resource)| (name.as_str(), resource))
+    }
+}
+
+/// An immutable set of resources. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    types: Arc<BTreeMap<String, TypeResources>>,
+}
+
+impl Snapshot {
+    /// Starts an empty snapshot.
+    pub fn builder() -> SnapshotBuilder {
+        SnapshotBuilder::default()
+    }
+
+    /// The resources of a type. A type that was never added is a type without resources.
+    pub fn of_type(&self, type_url: &str) -> &TypeResources {
+        static NONE: LazyLock<TypeResources> =
+            LazyLock::new(|| TypeResources::new(BTreeMap::new()));
+        self.types.get(type_url).unwrap_or(&NONE)
+    }
+
+    /// The version of a type; two snapshots with the same resources of that type agree on it.
+    pub fn type_version(&self, type_url: &str) -> &str {
+        self.of_type(type_url).version()
+    }
+
+    /// The type URLs of which there are resources.
+    pub fn type_urls(&self) -> impl Iterator<Item = &str> {
+        self.types.keys().map(String::as_str)
+    }
+}
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.types, &other.types)
+            || (self.types.len() == other.types.len()
+                && self
+                    .types
+                    .iter()
+                    .all(|(url, resources)| resources.version() == other.type_version(url)))
+    }
+}
+
+impl Eq for Snapshot {}
+
+/// Collects the resources of a [`Snapshot`].
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotBuilder {
+    types: BTreeMap<String, BTreeMap<String, Resource>>,
+}
+
+impl SnapshotBuilder {
+    /// Adds a resource: `value` is the encoded message, without the `Any` around it. A second resource of the same
+    /// type and name replaces the first.
+    ///
+    /// Protobuf does not fix the order of a map's entries: encode a message once and keep the bytes, or use maps of
+    /// at most one entry, else equal content may get a new version.
+    #[must_use]
+    pub fn resource(
+        mut self,
+        type_url: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<Bytes>,
+    ) -> Self {
+        let resource = Resource::new(value.into());
+        self.types.entry(type_url.into()).or_default().insert(name.into(), resource);
+        self
+    }
+
+    /// Adds a message under its own type URL. See [`SnapshotBuilder::resource`] on maps.
+    #[must_use]
+    pub fn message<M: prost::Name>(self, name: impl Into<String>, message: &M) -> Self {
+        self.resource(M::type_url(), name, message.encode_to_vec())
+    }
+
+    /// Fixes the resources and their versions.
+    pub fn build(self) -> Snapshot {
+        let types =
+            self.types.into_iter().map(|(url, resources)| (url, TypeResources::new(resources)));
+        Snapshot { types: Arc::new(types.collect()) }
+    }
+}
+
+fn short_hex(digest: &[u8]) -> Arc<str> {
+    hex::encode(digest.get(..16).unwrap_or(digest)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_content_has_equal_versions_in_any_order() {
+        let one = Snapshot::builder().resource("t", "a", "1").resource("t", "b", "2").build();
+        let other = Snapshot::builder().resource("t", "b", "2").resource("t", "a", "1").build();
+        assert_eq!(one, other);
+        assert_eq!(one.type_version("t"), other.type_version("t"));
+    }
+
+    #[test]
+    fn a_change_of_name_or_content_changes_the_version_of_its_type_alone() {
+        let base = Snapshot::builder().resource("t", "a", "1").resource("u", "a", "1").build();
+        for (name, value) in [("a", "2"), ("b", "1")] {
+            let changed =
+                Snapshot::builder().resource("t", name, value).resource("u", "a", "1").build();
+            assert_ne!(base.type_version("t"), changed.type_version("t"));
+            assert_eq!(base.type_version("u"), changed.type_version("u"));
+            assert_ne!(base, changed);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_with_one_type_more_is_another_snapshot() {
+        let one = Snapshot::builder().resource("t", "a", "1").build();
+        let two = Snapshot::builder().resource("t", "a", "1").resource("u", "a", "1").build();
+        assert_ne!(one, two);
+        assert_ne!(two, one);
+    }
+}
