@@ -19,11 +19,11 @@ SEED = 2013
 
 @dataclass
 class Recipe:
-    """The settings of one training run, chosen on months held out inside January to September."""
+    """The settings of one training run; `choose.py` says where those of `train.py` come from."""
 
     steps: int
+    alpha: float
     hidden: tuple[int, ...] = (64, 32)
-    alpha: float = 0.1
     batch: int = 256
     learning_rates: tuple[float, ...] = (3e-3, 1e-3, 3e-4, 1e-4)
 
