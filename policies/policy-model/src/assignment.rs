@@ -1,0 +1,113 @@
+//! What a sidecar is told: its tenants with their models, and the passport keys in force.
+//!
+//! These travel as xDS resources of our own types, in the Protocol Buffers encoding, so that
+//! either side can be upgraded first.
+
+use crate::resolved::{DataPlane, ModelVersion, Tenant};
+
+/// The type URL of [`TenantAssignment`]; the resource's name is the tenant's id.
+pub const TENANT_ASSIGNMENT_TYPE: &str = "type.googleapis.com/bulkhead.v1.TenantAssignment";
+
+/// The type URL of [`NodeAssignment`]; the resource's name is the data plane's.
+pub const NODE_ASSIGNMENT_TYPE: &str = "type.googleapis.com/bulkhead.v1.NodeAssignment";
+
+/// A tenant that a data plane serves.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TenantAssignment {
+    /// The tenant's id.
+    #[prost(string, tag = "1")]
+    pub tenant: String,
+    /// The tier's name.
+    #[prost(string, tag = "2")]
+    pub tier: String,
+    /// The models that may answer this tenant. Nothing else may.
+    #[prost(message, repeated, tag = "3")]
+    pub models: Vec<AssignedModel>,
+}
+
+/// A model version that may answer a tenant.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AssignedModel {
+    /// The public name, as in `/v2/models/{name}`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The version's name.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// Whether it answers where the client names no version. One per public name.
+    #[prost(bool, tag = "3")]
+    pub default: bool,
+    /// The registry's name for the model.
+    #[prost(string, tag = "4")]
+    pub model: String,
+    /// The artifact's digest, as [`tenancy::Digest`] writes it.
+    #[prost(string, tag = "5")]
+    pub digest: String,
+    /// Whose data it was trained on.
+    #[prost(string, repeated, tag = "6")]
+    pub trained_on: Vec<String>,
+}
+
+/// What holds for every tenant of a node.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeAssignment {
+    /// The data plane's name.
+    #[prost(string, tag = "1")]
+    pub data_plane: String,
+    /// The data plane's region.
+    #[prost(string, tag = "2")]
+    pub region: String,
+    /// The keys whose passports are accepted.
+    #[prost(message, repeated, tag = "3")]
+    pub passport_keys: Vec<PassportKey>,
+}
+
+/// A key whose passports are accepted.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PassportKey {
+    /// The `kid`.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// 32 bytes, Ed25519.
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: Vec<u8>,
+}
+
+impl TenantAssignment {
+    /// What `tenant`'s data plane is told about it.
+    pub fn of(tenant: &Tenant) -> Self {
+        let models = tenant.models.iter().flat_map(|(name, model)| {
+            model.versions.values().map(|version| {
+                assigned(name.as_str(), version, version.version == model.default.version)
+            })
+        });
+        Self {
+            tenant: tenant.id.to_string(),
+            tier: tenant.tier.to_string(),
+            models: models.collect(),
+        }
+    }
+}
+
+impl NodeAssignment {
+    /// What the nodes of `plane` are told, with the keys in force as (id, 32 bytes).
+    pub fn of(plane: &DataPlane, keys: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let keys = keys.into_iter().map(|(id, public_key)| PassportKey { id, public_key });
+        Self {
+            data_plane: plane.id.to_string(),
+            region: plane.region.clone(),
+            passport_keys: keys.collect(),
+        }
+    }
+}
+
+fn assigned(name: &str, version: &ModelVersion, default: bool) -> AssignedModel {
+    AssignedModel {
+        name: name.to_owned(),
+        version: version.version.to_string(),
+        default,
+        model: version.model.to_string(),
+        digest: version.digest.to_string(),
+        trained_on: version.trained_on.iter().map(ToString::to_string).collect(),
+    }
+}

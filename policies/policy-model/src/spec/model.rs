@@ -1,0 +1,60 @@
+//! `kind: Model`.
+
+use serde::{Deserialize, Serialize};
+use tenancy::{Digest, TenantId, Version};
+
+/// A model of the registry, with its versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The versions; at least one.
+    pub versions: Vec<ModelVersionSpec>,
+}
+
+/// One version of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelVersionSpec {
+    /// The version's name, unique within the model.
+    pub version: Version,
+    /// The artifact's file, relative to the file that this is written in. `bulkhead apply`
+    /// uploads it; the control plane knows artifacts by digest alone.
+    pub artifact: String,
+    /// The artifact's SHA-256.
+    pub digest: Digest,
+    /// Whose data it was trained on.
+    pub trained_on: Vec<TenantId>,
+    /// How it did on held-out data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationSpec>,
+    /// Whether it may be served. `ready` where it is not said.
+    #[serde(default)]
+    pub status: ModelStatus,
+}
+
+/// A model version's evaluation on rows that it was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvaluationSpec {
+    /// Rows trained on.
+    pub rows_trained: u64,
+    /// Held-out rows evaluated.
+    pub rows_evaluated: u64,
+    /// Mean absolute percentage error on them, as a fraction: 0.08 is 8 %.
+    pub mape: f64,
+    /// The pooled model's error on the same rows.
+    pub pooled_mape: f64,
+}
+
+/// Whether a model version may be served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ModelStatus {
+    /// It may.
+    #[default]
+    Ready,
+    /// It failed the promotion gate; it is kept as evidence.
+    Rejected,
+    /// It may no longer.
+    Retired,
+}

@@ -1,0 +1,40 @@
+//! `kind: Tenant`.
+
+use serde::{Deserialize, Serialize};
+use tenancy::{DataPlaneId, ModelName, Tier, Version};
+
+use super::RateLimitSpec;
+
+/// A customer. Its name is its `org_id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantSpec {
+    /// How far it is kept apart.
+    pub tier: Tier,
+    /// Where it is served.
+    pub data_plane: DataPlaneId,
+    /// Its own rate limit; the tier's where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitSpec>,
+    /// The models that it may call.
+    #[serde(default)]
+    pub models: Vec<TenantModelSpec>,
+    /// Whether it is shut out, with every check still in place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+}
+
+/// A model that a tenant may call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantModelSpec {
+    /// The public name, as the tenant's clients call it.
+    pub name: ModelName,
+    /// The registry's model that answers.
+    pub model: ModelName,
+    /// The version that answers where the client names none.
+    pub version: Version,
+    /// Further versions that the client may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_versions: Vec<Version>,
+}

@@ -1,0 +1,33 @@
+//! `kind: Tier`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a tier gives a tenant that says nothing else. Its name is `pool`, `bridge` or `silo`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TierSpec {
+    /// The rate limit of each tenant of the tier.
+    pub rate_limit: RateLimitSpec,
+}
+
+/// A token bucket: `burst` requests at once, refilled at `requests` every `perSeconds`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimitSpec {
+    /// How many requests the bucket regains in `perSeconds`. At least 1.
+    pub requests: u32,
+    /// In how many seconds. At least 1; 1 where it is not said.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub per_seconds: u32,
+    /// How many requests may pass at once. At least 1.
+    pub burst: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_one(n: &u32) -> bool {
+    *n == 1
+}
