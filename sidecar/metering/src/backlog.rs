@@ -35,6 +35,20 @@ struct Position {
     expected: u64,
 }
 
+impl Position {
+    fn start_of(first: u64) -> Self {
+        Self { first, offset: HEADER_BYTES as u64, expected: first }
+    }
+}
+
+/// How much one batch holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchLimits {
+    pub events: usize,
+    /// In the log; one event may go beyond.
+    pub bytes: u64,
+}
+
 /// Events that follow the cursor.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -46,53 +60,56 @@ pub(crate) struct Batch {
     bytes: u64,
 }
 
+impl Batch {
+    fn reaches(&self, limits: BatchLimits) -> bool {
+        self.events.len() >= limits.events || self.bytes >= limits.bytes
+    }
+}
+
 impl Backlog {
     pub(crate) fn new(shared: Arc<Shared>, cursor: u64) -> Self {
         Self { shared, cursor, position: None }
     }
 
-    /// The next events, at most `max_events` and about `max_bytes`; `None` where none waits.
-    /// Reading does not move the cursor: until [`Backlog::commit`] the same events come again.
-    pub(crate) fn next(&mut self, max_events: usize, max_bytes: u64) -> io::Result<Option<Batch>> {
+    /// The next events, across segments; `None` where none waits. Reading does not move the
+    /// cursor: until [`Backlog::commit`] the same events come again.
+    pub(crate) fn next(&mut self, limits: BatchLimits) -> io::Result<Option<Batch>> {
+        let Some(after) = self.position.or_else(|| self.locate()) else { return Ok(None) };
+        let mut batch =
+            Batch { events: Vec::new(), full: false, after, cursor: self.cursor, bytes: 0 };
         loop {
-            let Some(position) = self.position.or_else(|| self.locate()) else { return Ok(None) };
-            let (durable, successor) = self.extent(position.first);
-            let remaining = durable.saturating_sub(position.offset);
+            let (durable, successor) = self.extent(batch.after.first);
+            let remaining = durable.saturating_sub(batch.after.offset);
             if remaining == 0 {
-                let Some(first) = successor else {
-                    self.caught_up(position);
-                    return Ok(None);
-                };
-                self.move_to(first);
+                let Some(first) = successor else { break };
+                batch.after = Position::start_of(first);
                 continue;
             }
-            let chunk = remaining.min(max_bytes.max(MAX_FRAME_BYTES as u64));
-            let batch = match self.read(position, chunk, chunk == remaining, max_events)? {
-                Some(batch) => batch,
-                // Damage: only the whole rest of the segment tells where it ends.
-                None => match self.read(position, remaining, true, max_events)? {
-                    Some(batch) => batch,
-                    None => return Ok(None),
-                },
-            };
-            if !batch.events.is_empty() {
-                self.shared.state().stats.oldest_unshipped =
-                    batch.events.first().map(|event| event.timestamp);
-                return Ok(Some(batch));
+            if batch.reaches(limits) {
+                batch.full = true;
+                break;
             }
-            self.position = Some(batch.after);
+            let room = limits.bytes.saturating_sub(batch.bytes).max(MAX_FRAME_BYTES as u64);
+            let chunk = remaining.min(room);
+            if !self.read(&mut batch, chunk, chunk == remaining, limits)? {
+                // Damage: only the whole rest of the segment tells where it ends.
+                self.read(&mut batch, remaining, true, limits)?;
+            }
         }
+        let Some(oldest) = batch.events.first().map(|event| event.timestamp) else {
+            self.position = Some(batch.after);
+            self.caught_up(batch.after);
+            return Ok(None);
+        };
+        self.shared.state().stats.oldest_unshipped = Some(oldest);
+        Ok(Some(batch))
     }
 
     /// Moves the cursor behind a batch that was acknowledged, durably, and deletes the segments
     /// before it.
     pub(crate) fn commit(&mut self, batch: &Batch) -> io::Result<()> {
-        let (durable, successor) = self.extent(batch.after.first);
-        let reading = match successor {
-            Some(successor) if batch.after.offset >= durable => successor,
-            _ => batch.after.first,
-        };
         let directory = &self.shared.directory;
+        let reading = batch.after.first;
         if cursor::store(directory, batch.cursor).is_err() {
             // A full disk has no room even for the cursor. These segments were acknowledged.
             self.release(reading);
@@ -100,16 +117,15 @@ impl Backlog {
         }
         self.release(reading);
         self.cursor = batch.cursor;
-        if reading == batch.after.first {
-            self.position = Some(batch.after);
-        } else {
-            self.move_to(reading);
-        }
+        self.position = Some(batch.after);
         let stats = &mut self.shared.state().stats;
         let events = batch.events.len() as u64;
         stats.shipped += events;
         stats.backlog_events = stats.backlog_events.saturating_sub(events);
         stats.backlog_bytes = stats.backlog_bytes.saturating_sub(batch.bytes);
+        if stats.backlog_events == 0 {
+            stats.oldest_unshipped = None;
+        }
         Ok(())
     }
 
@@ -125,18 +141,11 @@ impl Backlog {
         Ok(())
     }
 
-    fn locate(&mut self) -> Option<Position> {
-        let first = {
-            let state = self.shared.state();
-            let before = state.segments.range(..=self.cursor).next_back();
-            *before.or_else(|| state.segments.first_key_value())?.0
-        };
-        self.move_to(first);
-        self.position
-    }
-
-    fn move_to(&mut self, first: u64) {
-        self.position = Some(Position { first, offset: HEADER_BYTES as u64, expected: first });
+    fn locate(&self) -> Option<Position> {
+        let state = self.shared.state();
+        let before = state.segments.range(..=self.cursor).next_back();
+        let (first, _) = before.or_else(|| state.segments.first_key_value())?;
+        Some(Position::start_of(*first))
     }
 
     /// Nothing waits, so the counts must say so, also where damage took events out of the log.
@@ -160,28 +169,24 @@ impl Backlog {
         (durable, successor.map(|(first, _)| *first))
     }
 
-    /// Reads one batch from `length` bytes at `position`; `None` where they hold damage that
-    /// goes beyond them. `whole`: they are all that the segment holds.
+    /// Adds to `batch` from the next `length` bytes of its segment. Says whether it got any
+    /// further: damage that goes beyond those bytes stops it, unless they are the `whole` rest.
     fn read(
         &self,
-        position: Position,
+        batch: &mut Batch,
         length: u64,
         whole: bool,
-        max_events: usize,
-    ) -> io::Result<Option<Batch>> {
-        let path = segment::path(&self.shared.directory, position.first);
+        limits: BatchLimits,
+    ) -> io::Result<bool> {
+        let start = batch.after;
+        let path = segment::path(&self.shared.directory, start.first);
         // Never more than a segment, which was read whole when the log was opened.
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        File::open(&path)?.read_exact_at(&mut bytes, position.offset)?;
-        let mut scanner = Scanner::new(&bytes, 0, position.expected, u64::MAX);
-        let mut batch = Batch {
-            events: Vec::new(),
-            full: !whole,
-            after: position,
-            cursor: self.cursor,
-            bytes: 0,
-        };
-        while let Some(found) = scanner.next() {
+        File::open(&path)?.read_exact_at(&mut bytes, start.offset)?;
+        let mut scanner = Scanner::new(&bytes, 0, start.expected, u64::MAX);
+        while !batch.reaches(limits)
+            && let Some(found) = scanner.next()
+        {
             match found {
                 Found::Event { sequence, event, size } => {
                     if sequence >= self.cursor {
@@ -190,24 +195,16 @@ impl Backlog {
                         batch.cursor = sequence.saturating_add(1);
                     }
                 }
-                Found::Damage { .. } if !whole => {
-                    let read_some = batch.after.offset > position.offset;
-                    return Ok(read_some.then_some(batch));
-                }
+                Found::Damage { .. } if !whole => break,
                 Found::Damage { range, .. } => {
-                    batch.bytes += range.len() as u64;
-                    let offset = position.offset + range.start as u64;
-                    self.keep(position.first, offset, bytes.get(range).unwrap_or_default())?;
+                    let offset = start.offset + range.start as u64;
+                    self.keep(start.first, offset, bytes.get(range).unwrap_or_default())?;
                 }
             }
-            batch.after.offset = position.offset + scanner.offset() as u64;
+            batch.after.offset = start.offset + scanner.offset() as u64;
             batch.after.expected = scanner.expected();
-            if batch.events.len() >= max_events {
-                batch.full = true;
-                break;
-            }
         }
-        Ok(Some(batch))
+        Ok(batch.after.offset > start.offset)
     }
 
     fn keep(&self, first: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -41,6 +41,8 @@ mod segment;
 mod shipper;
 mod sink;
 mod state;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use append::{AppendError, LogOptions, OpenedLog, WriteAheadLog};

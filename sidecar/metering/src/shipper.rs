@@ -18,8 +18,9 @@ use std::{
 use tokio::task;
 
 use crate::{
-    backlog::{Backlog, Batch},
+    backlog::{Backlog, Batch, BatchLimits},
     event::UsageEvent,
+    frame::MAX_FRAME_BYTES,
     sink::{ShipError, Sink},
     state::Shared,
 };
@@ -50,6 +51,18 @@ impl Default for ShipperOptions {
             first_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(30),
         }
+    }
+}
+
+impl ShipperOptions {
+    /// How long to wait after as many failures in a row before this one. `jitter` is from 0
+    /// to 1; `asked` is what the receiver wants.
+    fn pause(&self, failures: u32, jitter: f64, asked: Option<Duration>) -> Duration {
+        let doubled = self.first_backoff.saturating_mul(1 << failures.min(20));
+        // Half of it at random, so that nodes that lost one receiver do not return as one.
+        let share = 0.5 + jitter.clamp(0.0, 1.0) / 2.0;
+        let pause = doubled.min(self.max_backoff).mul_f64(share);
+        pause.max(asked.unwrap_or_default().min(self.max_backoff))
     }
 }
 
@@ -141,9 +154,13 @@ impl<S: Sink> Shipper<S> {
     }
 
     async fn read(&mut self) -> Option<Batch> {
-        let (events, bytes) = (self.options.batch_events.max(1), self.options.batch_bytes);
+        // A refused event is told from a broken receiver by its neighbours, so never one alone.
+        let limits = BatchLimits {
+            events: self.options.batch_events.max(2),
+            bytes: self.options.batch_bytes.max(2 * MAX_FRAME_BYTES as u64),
+        };
         loop {
-            match self.on_disk(move |backlog| backlog.next(events, bytes)).await {
+            match self.on_disk(move |backlog| backlog.next(limits)).await {
                 Ok(batch) => return batch,
                 Err(error) => self.pause(&error, None).await,
             }
@@ -216,7 +233,7 @@ impl<S: Sink> Shipper<S> {
 
     /// Runs file work where it may block.
     async fn on_disk<T: Send + 'static>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut Backlog) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let backlog = Arc::clone(&self.backlog);
@@ -225,13 +242,8 @@ impl<S: Sink> Shipper<S> {
     }
 
     async fn pause(&mut self, error: &(impl fmt::Display + ?Sized), at_least: Option<Duration>) {
-        let doubled = self.options.first_backoff.saturating_mul(1 << self.failures.min(20));
-        let longest = doubled.min(self.options.max_backoff);
+        let pause = self.options.pause(self.failures, (self.jitter)(), at_least);
         self.failures = self.failures.saturating_add(1);
-        // Half of it at random, so that nodes that lost one receiver do not return as one.
-        let share = 0.5 + (self.jitter)().clamp(0.0, 1.0) / 2.0;
-        let asked = at_least.unwrap_or_default().min(self.options.max_backoff);
-        let pause = longest.mul_f64(share).max(asked);
         let backlog_events = {
             let stats = &mut self.shared.state().stats;
             stats.ship_failures += 1;
@@ -241,5 +253,26 @@ impl<S: Sink> Shipper<S> {
         tracing::warn!(%error, ?pause, failures = self.failures, backlog_events,
             "could not ship usage events: retrying");
         tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_spread_by_half() {
+        let options = ShipperOptions::default();
+        let millis = |failures, jitter| options.pause(failures, jitter, None).as_millis();
+        assert_eq!([millis(0, 1.0), millis(1, 1.0), millis(3, 1.0)], [100, 200, 800]);
+        assert_eq!([millis(0, 0.0), millis(3, 0.5)], [50, 600]);
+        assert_eq!([millis(40, 1.0), millis(u32::MAX, 7.0)], [30_000, 30_000]);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_time_gets_it_within_the_longest_pause() {
+        let options = ShipperOptions::default();
+        let asked = |seconds| options.pause(0, 1.0, Some(Duration::from_secs(seconds))).as_secs();
+        assert_eq!([asked(7), asked(86_400)], [7, 30]);
     }
 }
