@@ -1,0 +1,214 @@
+use proptest::prelude::*;
+use wasm_host::{Host, Module, ModuleError, Outcome, TrapReason, VmError};
+
+use crate::support::{engine, filter, get, host, module, on_request, pass, start};
+
+#[test]
+fn a_loop_without_end_runs_out_of_fuel() {
+    let vm = host(&on_request("(loop $for_ever (br $for_ever))")).fuel(100_000).start().unwrap();
+    let refused = vm.request(get()).request_headers(true).local_response().unwrap();
+    assert_eq!(refused.status, 503);
+    assert_eq!(vm.failure().unwrap().reason, TrapReason::OutOfFuel);
+}
+
+#[test]
+fn every_call_has_its_own_fuel() {
+    // About half of the fuel is used by each request, so that only the sum is over the limit.
+    let spin = r#"(local $i i32)
+        (loop $more
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if $more (i32.lt_u (local.get $i) (i32.const 8000))))"#;
+    let vm = host(&on_request(spin)).fuel(100_000).start().unwrap();
+    for _ in 0..10 {
+        pass(&vm);
+    }
+}
+
+#[test]
+fn copying_from_the_host_costs_fuel() {
+    let copy = r#"(loop $more
+          (drop (call $log (i32.const 0) (i32.const 0) (i32.const 60000)))
+          (br $more))"#;
+    let vm = host(&on_request(copy)).fuel(1_000_000).start().unwrap();
+    let _ = vm.request(get()).request_headers(true);
+    assert_eq!(vm.failure().unwrap().reason, TrapReason::OutOfFuel);
+    assert!(vm.logs().len() < 20, "{} lines", vm.logs().len());
+}
+
+#[test]
+fn memory_grows_no_further_than_its_limit() {
+    let vm = host(&on_request(
+        "(call $answer <<x-first>> (i32.eq (i32.const -1) (memory.grow (i32.const 4))))
+         (call $answer <<x-second>> (i32.eq (i32.const -1) (memory.grow (i32.const 1))))",
+    ))
+    .memory_limit(8 * 65_536)
+    .start()
+    .unwrap();
+    let passed = pass(&vm);
+    assert_eq!(passed.get("x-first"), Some([0].as_slice()));
+    assert_eq!(passed.get("x-second"), Some([1].as_slice()));
+    assert_eq!(vm.memory_bytes(), 8 * 65_536);
+}
+
+#[test]
+fn a_module_that_starts_over_the_memory_limit_does_not_start() {
+    let refused = host("").memory_limit(65_536).start();
+    assert!(matches!(refused, Err(VmError::Instantiate { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_guest_that_reaches_outside_its_memory_fails_alone() {
+    let module = module(&on_request("(drop (i32.load (i32.const 0x7fffffff)))"));
+    let vm = Host::builder(&module).start().unwrap();
+    let _ = vm.request(get()).request_headers(true);
+    assert_eq!(vm.failure().unwrap().reason, TrapReason::MemoryOutOfBounds);
+    assert_eq!(Host::builder(&module).start().unwrap().failure(), None);
+}
+
+#[test]
+fn pointers_outside_memory_are_answered_with_a_status() {
+    let vm = start(&on_request(
+        "(call $answer <<x-key>> (call $get_header (i32.const 0) (i32.const -4) (i32.const 8) (i32.const 0) (i32.const 4)))
+         (call $answer <<x-size>> (call $get_header (i32.const 0) (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 4)))
+         (call $answer <<x-return>> (call $get_header (i32.const 0) <<:path>> (i32.const -2) (i32.const 4)))
+         (call $answer <<x-time>> (call $now (i32.const -8)))
+         (call $answer <<x-wasi>> (call $random (i32.const -8) (i32.const 9)))",
+    ));
+    let passed = pass(&vm);
+    for name in ["x-key", "x-size", "x-return", "x-time"] {
+        assert_eq!(passed.get(name), Some([6].as_slice()), "{name}");
+    }
+    assert_eq!(passed.get("x-wasi"), Some([21].as_slice()));
+}
+
+#[test]
+fn an_allocator_that_traps_ends_the_call() {
+    let text = filter(&on_request(
+        "(drop (call $get_header (i32.const 0) <<:path>> (i32.const 0) (i32.const 4)))",
+    ))
+    .replace("    (global.get $heap)\n", "    unreachable\n");
+    let vm = Host::builder(&Module::compile(engine(), text).unwrap()).start().unwrap();
+    assert!(vm.request(get()).request_headers(true).local_response().is_some());
+    assert_eq!(vm.failure().unwrap().reason, TrapReason::Unreachable);
+}
+
+#[test]
+fn an_allocator_that_has_nothing_is_a_status() {
+    let text = filter(&on_request(
+        "(call $answer <<x-status>> (call $get_header (i32.const 0) <<:path>> (i32.const 0) (i32.const 4)))",
+    ))
+    .replace("    (global.get $heap)\n", "    (i32.const 0)\n");
+    let vm = Host::builder(&Module::compile(engine(), text).unwrap()).start().unwrap();
+    assert_eq!(pass(&vm).get("x-status"), Some([6].as_slice()));
+}
+
+#[test]
+fn modules_that_are_no_filters_are_refused_with_what_they_lack() {
+    let refusal = |text: &str| Module::compile(engine(), text).expect_err("a refusal");
+    assert!(matches!(refusal("(module"), ModuleError::Invalid { .. }));
+    assert!(matches!(refusal("(module)"), ModuleError::AbiVersion { found: None }));
+    let old = refusal(r#"(module (func (export "proxy_abi_version_0_1_0")))"#);
+    assert!(old.to_string().contains("proxy_abi_version_0_1_0"), "{old}");
+    let bare = refusal(r#"(module (func (export "proxy_abi_version_0_2_1")))"#);
+    assert!(matches!(bare, ModuleError::MissingExport { name: "memory" }));
+    let no_malloc = refusal(
+        r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#,
+    );
+    assert!(no_malloc.to_string().contains("proxy_on_memory_allocate"), "{no_malloc}");
+    let unknown = refusal(
+        r#"(module (import "env" "open_a_socket" (func)) (memory (export "memory") 1)
+             (func (export "malloc") (param i32) (result i32) (i32.const 0))
+             (func (export "proxy_abi_version_0_2_1")))"#,
+    );
+    assert!(unknown.to_string().contains("open_a_socket"), "{unknown}");
+}
+
+#[test]
+fn a_callback_of_another_signature_is_named() {
+    let refused = host(r#"(func (export "proxy_on_request_headers") (param i64))"#).start();
+    let error = refused.expect_err("a refusal").to_string();
+    assert!(error.contains("proxy_on_request_headers"), "{error}");
+}
+
+/// Reads nine numbers from the VM's configuration into locals, then calls everything with them.
+const HOSTILE: &str = r#"
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+      (local $a i32) (local $b i32) (local $c i32) (local $d i32)
+      (local $e i32) (local $f i32) (local $g i32) (local $h i32)
+      (local $p i32)
+      (drop (call $get_buffer (i32.const 6) (i32.const 0) (i32.const 32) (i32.const 0) (i32.const 4)))
+      (local.set $p (i32.load (i32.const 0)))
+      (local.set $a (i32.load offset=0 (local.get $p)))
+      (local.set $b (i32.load offset=4 (local.get $p)))
+      (local.set $c (i32.load offset=8 (local.get $p)))
+      (local.set $d (i32.load offset=12 (local.get $p)))
+      (local.set $e (i32.load offset=16 (local.get $p)))
+      (local.set $f (i32.load offset=20 (local.get $p)))
+      (local.set $g (i32.load offset=24 (local.get $p)))
+      (local.set $h (i32.load offset=28 (local.get $p)))
+      (drop (call $log (local.get $a) (local.get $b) (local.get $c)))
+      (drop (call $now (local.get $a)))
+      (drop (call $set_tick (local.get $a)))
+      (drop (call $get_header (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $add_header (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $set_header (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $remove_header (local.get $a) (local.get $b) (local.get $c)))
+      (drop (call $get_headers (local.get $a) (local.get $b) (local.get $c)))
+      (drop (call $set_headers (local.get $a) (local.get $b) (local.get $c)))
+      (drop (call $get_buffer (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $set_buffer (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $get_property (local.get $a) (local.get $b) (local.get $c) (local.get $d)))
+      (drop (call $set_property (local.get $a) (local.get $b) (local.get $c) (local.get $d)))
+      (drop (call $get_shared (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $set_shared (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e)))
+      (drop (call $define_metric (local.get $a) (local.get $b) (local.get $c) (local.get $d)))
+      (drop (call $increment_metric (local.get $a) (i64.extend_i32_s (local.get $b))))
+      (drop (call $record_metric (local.get $a) (i64.extend_i32_u (local.get $b))))
+      (drop (call $get_metric (local.get $a) (local.get $b)))
+      (drop (call $foreign (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $e) (local.get $f)))
+      (drop (call $act_for (local.get $a)))
+      (drop (call $environ_sizes (local.get $a) (local.get $b)))
+      (drop (call $environ (local.get $a) (local.get $b)))
+      (drop (call $clock_time (local.get $a) (i64.const 0) (local.get $b)))
+      (drop (call $random (local.get $a) (local.get $b)))
+      (drop (call $fd_write (local.get $a) (local.get $b) (local.get $c) (local.get $d)))
+      (drop (call $continue (local.get $h)))
+      (drop (call $respond (local.get $a) (local.get $b) (local.get $c) (local.get $d)
+        (local.get $e) (local.get $f) (local.get $g) (local.get $h)))
+      (drop (call $close (local.get $a)))
+      (i32.const 0))"#;
+
+/// Small numbers that mean something, addresses near the ends of memory, and anything.
+fn argument() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        0_u32..12,
+        262_100_u32..262_180,
+        Just(u32::MAX),
+        (u32::MAX - 16)..u32::MAX,
+        1000_u32..1100,
+        any::<u32>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_arguments_of_a_guest_harm_the_host(arguments in prop::array::uniform8(argument())) {
+        static MODULE: std::sync::OnceLock<Module> = std::sync::OnceLock::new();
+        let module = MODULE.get_or_init(|| module(HOSTILE));
+        let bytes: Vec<u8> = arguments.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let vm = Host::builder(module)
+            .vm_configuration(bytes)
+            .env("KEY", "value")
+            .fuel(10_000_000)
+            .start()
+            .unwrap();
+        let outcome = vm.request(get()).request_headers(true);
+        // A guest may spoil its own memory, and with it its stream; it cannot do more.
+        if let Some(failure) = vm.failure() {
+            prop_assert!(matches!(failure.reason, TrapReason::OutOfFuel | TrapReason::MemoryOutOfBounds));
+            prop_assert!(matches!(outcome, Outcome::LocalResponse(_)));
+        }
+    }
+}
