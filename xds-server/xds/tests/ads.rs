@@ -48,14 +48,16 @@ async fn client(server: &Server) -> AggregatedDiscoveryServiceClient<Channel> {
 
 async fn sotw(server: &Server) -> Stream<DiscoveryRequest, DiscoveryResponse> {
     let (requests, outgoing) = mpsc::channel(16);
-    let stream = client(server).await.stream_aggregated_resources(ReceiverStream::new(outgoing));
-    Stream { requests, responses: stream.await.unwrap().into_inner() }
+    let mut client = client(server).await;
+    let stream = client.stream_aggregated_resources(ReceiverStream::new(outgoing)).await;
+    Stream { requests, responses: stream.unwrap().into_inner() }
 }
 
 async fn delta(server: &Server) -> Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
     let (requests, outgoing) = mpsc::channel(16);
-    let stream = client(server).await.delta_aggregated_resources(ReceiverStream::new(outgoing));
-    Stream { requests, responses: stream.await.unwrap().into_inner() }
+    let mut client = client(server).await;
+    let stream = client.delta_aggregated_resources(ReceiverStream::new(outgoing)).await;
+    Stream { requests, responses: stream.unwrap().into_inner() }
 }
 
 fn first_sotw(node: Node, type_url: &str, names: &[&str]) -> DiscoveryRequest {
