@@ -1,0 +1,80 @@
+//! The messages of Envoy's foreign function [`NAME`] (`source/extensions/common/wasm/ext/
+//! verify_signature.proto` in Envoy's repository).
+
+use prost::Message;
+
+/// The function's name.
+pub const NAME: &str = "verify_signature";
+
+/// What the function is asked.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VerifySignatureArguments {
+    /// DER `SubjectPublicKeyInfo` (RFC 5280, 4.1).
+    #[prost(bytes = "vec", tag = "1")]
+    pub public_key: Vec<u8>,
+    /// What was signed.
+    #[prost(bytes = "vec", tag = "2")]
+    pub text: Vec<u8>,
+    /// The signature, for ECDSA in DER.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: Vec<u8>,
+    /// `sha256`, `sha384` or `sha512`.
+    #[prost(string, tag = "4")]
+    pub hash_function: String,
+}
+
+/// What the function answers.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VerifySignatureResult {
+    /// Whether the signature verifies.
+    #[prost(bool, tag = "1")]
+    pub result: bool,
+    /// Why not.
+    #[prost(string, tag = "2")]
+    pub error: String,
+}
+
+/// The arguments, encoded.
+pub fn arguments(hash: &str, spki_der: &[u8], signature: &[u8], message: &[u8]) -> Vec<u8> {
+    VerifySignatureArguments {
+        public_key: spki_der.to_vec(),
+        text: message.to_vec(),
+        signature: signature.to_vec(),
+        hash_function: hash.to_owned(),
+    }
+    .encode_to_vec()
+}
+
+/// The answer, decoded. An answer that cannot be read is a no; so is an empty one, which is how
+/// Protocol Buffers write `false`.
+pub fn result(answer: &[u8]) -> bool {
+    VerifySignatureResult::decode(answer).is_ok_and(|answer| answer.result)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn arguments_have_the_layout_of_the_message() {
+        let bytes = arguments("sha256", b"K", b"SS", b"T");
+        assert_eq!(bytes, b"\x0a\x01K\x12\x01T\x1a\x02SS\x22\x06sha256");
+    }
+
+    #[test]
+    fn only_a_readable_yes_is_a_yes() {
+        assert!(result(b"\x08\x01"));
+        assert!(!result(b""));
+        assert!(!result(b"\x08\x00\x12\x02no"));
+        assert!(!result(b"\x08"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = result(&bytes);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a filter needs of whatever runs it.
+
+/// A header: its name, which Envoy gives in lower case, and its value, which need not be UTF-8.
+pub type Header = (String, Vec<u8>);
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// For the curious.
+    Info,
+    /// Something is not as it should be, and was handled.
+    Warn,
+    /// An operator must act.
+    Error,
+}
+
+/// Shared data was changed by somebody else since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CasMismatch;
+
+/// The host's side, for the request at hand.
+///
+/// Each call crosses the boundary of a WebAssembly VM, which costs more than most of what the
+/// filters compute, so there are few and they are coarse: an admitted request with a known token
+/// makes five ([`request_headers`](Host::request_headers), [`now`](Host::now), one read and one
+/// write of shared data, [`replace_request_headers`](Host::replace_request_headers)).
+pub trait Host {
+    /// All headers of the request, pseudo headers first, repeated names repeated.
+    fn request_headers(&self) -> Vec<Header>;
+
+    /// Makes `headers` the request's headers, all of them. A host that cannot must not return:
+    /// otherwise what the client sent would travel on.
+    fn replace_request_headers(&self, headers: Vec<(&str, &[u8])>);
+
+    /// Answers the request from here; it travels no further.
+    fn reply(&self, status: u16, headers: Vec<(&str, &str)>, body: &str);
+
+    /// Nanoseconds since the Unix epoch.
+    fn now(&self) -> u64;
+
+    /// A value that all workers of the process share, and its version.
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)>;
+
+    /// Sets a shared value. An absent key is always inserted; a present one is replaced only
+    /// where `version` is its version.
+    ///
+    /// # Errors
+    /// [`CasMismatch`] where the key is present with another version.
+    fn set_shared_data(&self, key: &str, value: &[u8], version: u32) -> Result<(), CasMismatch>;
+
+    /// Whether `signature` over `message` is by the key in `spki_der` (RFC 5280, 4.1), computed
+    /// natively; `None` where the host has no such function. `hash` is `sha256`, `sha384` or
+    /// `sha512`; ECDSA signatures are in DER (RFC 3279, 2.2.3).
+    fn verify_signature(
+        &self,
+        hash: &str,
+        spki_der: &[u8],
+        signature: &[u8],
+        message: &[u8],
+    ) -> Option<bool>;
+
+    /// Random bytes from the operating system; `None` where there are none to have.
+    fn random_seed(&self) -> Option<[u8; 32]>;
+
+    /// Writes to the proxy's log. Nothing is logged per request: a flood must not fill a disk.
+    fn log(&self, level: Level, message: &str);
+
+    /// Adds one to a counter.
+    fn increment(&self, metric: &str);
+}

@@ -1,0 +1,99 @@
+//! `filter_core::Host` over proxy-wasm. The recheck includes this file too.
+//!
+//! Only those host calls of the SDK are used that take bytes: the others panic on a header that
+//! is not UTF-8. Where the host fails a call that cannot fail, the SDK panics; Envoy then fails
+//! the VM and, as the filters are configured to fail closed, refuses the request.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use filter_core::{CasMismatch, Header, Host, Level, foreign};
+use proxy_wasm::{
+    hostcalls,
+    types::{LogLevel, MapType, MetricType, Status},
+};
+
+thread_local! {
+    /// Ids of the counters that were defined, so that each is defined once.
+    static COUNTERS: RefCell<HashMap<String, u32>> = RefCell::default();
+}
+
+/// The request at hand, in Envoy.
+pub(crate) struct Envoy;
+
+impl Host for Envoy {
+    fn request_headers(&self) -> Vec<Header> {
+        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    }
+
+    fn replace_request_headers(&self, headers: Vec<(&str, &[u8])>) {
+        if hostcalls::set_map_bytes(MapType::HttpRequestHeaders, headers).is_err() {
+            // To return would send the client's own headers on.
+            std::process::abort();
+        }
+    }
+
+    fn reply(&self, status: u16, headers: Vec<(&str, &str)>, body: &str) {
+        // Where it fails the request is not resumed either, so it is not passed on.
+        let _ = hostcalls::send_http_response(status.into(), headers, Some(body.as_bytes()));
+    }
+
+    fn now(&self) -> u64 {
+        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        match hostcalls::get_shared_data(key) {
+            Ok((Some(value), version)) => Some((value, version.unwrap_or(0))),
+            _ => None,
+        }
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], version: u32) -> Result<(), CasMismatch> {
+        hostcalls::set_shared_data(key, Some(value), Some(version)).map_err(|_| CasMismatch)
+    }
+
+    fn verify_signature(
+        &self,
+        hash: &str,
+        spki_der: &[u8],
+        signature: &[u8],
+        message: &[u8],
+    ) -> Option<bool> {
+        let arguments = foreign::arguments(hash, spki_der, signature, message);
+        match hostcalls::call_foreign_function(foreign::NAME, Some(&arguments)) {
+            Ok(answer) => Some(foreign::result(&answer.unwrap_or_default())),
+            Err(Status::NotFound) => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    fn random_seed(&self) -> Option<[u8; 32]> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).is_ok().then_some(seed)
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        let _ = hostcalls::log(level, message);
+    }
+
+    fn increment(&self, metric: &str) {
+        let known = COUNTERS.with_borrow(|counters| counters.get(metric).copied());
+        let counter = known.or_else(|| {
+            let counter = hostcalls::define_metric(MetricType::Counter, metric).ok()?;
+            COUNTERS.with_borrow_mut(|counters| counters.insert(metric.to_owned(), counter));
+            Some(counter)
+        });
+        let _ = counter.map(|counter| hostcalls::increment_metric(counter, 1));
+    }
+}
