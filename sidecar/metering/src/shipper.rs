@@ -10,7 +10,6 @@ use std::{
     fmt,
     future::Future,
     io,
-    ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -170,7 +169,8 @@ impl<S: Sink> Shipper<S> {
     /// Sends events until each has been accepted, or refused alone, in order.
     async fn settle(&mut self, events: &[UsageEvent]) -> Settled {
         let mut settled = Settled::default();
-        let mut waiting: Vec<Range<usize>> = vec![0..events.len()];
+        let all = 0..events.len();
+        let mut waiting = vec![all];
         while let Some(range) = waiting.pop() {
             let Some(part) = events.get(range.clone()).filter(|part| !part.is_empty()) else {
                 continue;
