@@ -1,0 +1,79 @@
+//! What goes into a model and what comes out.
+
+use crate::{InferError, Tensor};
+
+/// The tensors of one request, each name once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inputs {
+    tensors: Vec<Tensor>,
+}
+
+impl Inputs {
+    /// The tensors of one request, in any order.
+    ///
+    /// # Errors
+    /// [`InferError::DuplicateInput`] where two tensors have one name: neither could be preferred.
+    pub fn new(tensors: Vec<Tensor>) -> Result<Self, InferError> {
+        let mut names: Vec<&str> = tensors.iter().map(Tensor::name).collect();
+        names.sort_unstable();
+        match names.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some((*one).to_owned()),
+            _ => None,
+        }) {
+            Some(input) => Err(InferError::DuplicateInput { input }),
+            None => Ok(Self { tensors }),
+        }
+    }
+
+    /// The tensors, in the order in which they were given.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// How many rows the request claims: the first dimension of its first tensor, and 1 where
+    /// that is a scalar or there is none.
+    ///
+    /// This is before any model was asked. What was served, and is to be metered, is
+    /// [`Outputs::batch`]; the two differ only for models that take tensors with a batch
+    /// dimension beside tensors without.
+    pub fn batch(&self) -> u64 {
+        self.tensors.first().and_then(|tensor| tensor.shape().first()).copied().unwrap_or(1)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name() == name)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<Tensor> {
+        let at = self.tensors.iter().position(|tensor| tensor.name() == name)?;
+        Some(self.tensors.swap_remove(at))
+    }
+}
+
+/// The tensors of one answer, in the order of the model's signature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outputs {
+    batch: u64,
+    tensors: Vec<Tensor>,
+}
+
+impl Outputs {
+    pub(crate) const fn new(batch: u64, tensors: Vec<Tensor>) -> Self {
+        Self { batch, tensors }
+    }
+
+    /// How many rows were answered, as [`Signature::check`](crate::Signature::check) counted them.
+    pub const fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// The tensors, in the order of the model's signature.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The tensors, to keep.
+    pub fn into_tensors(self) -> Vec<Tensor> {
+        self.tensors
+    }
+}
