@@ -1,0 +1,324 @@
+//! What the cache of models promises.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+    mpsc,
+};
+
+use artifact::{Mapped, Store};
+use inference::{InferError, Inputs, Model, Outputs, Signature};
+use proptest::prelude::*;
+use scheduler::{CacheError, Loaded, ModelCache, ModelKey};
+use tempfile::TempDir;
+use tenancy::Digest;
+
+/// Each artifact of these tests has ten bytes.
+const FILE_BYTES: u64 = 10;
+
+struct Fake {
+    private_bytes: u64,
+    signature: Signature,
+}
+
+impl Model for Fake {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn max_batch(&self) -> u64 {
+        1
+    }
+
+    fn infer(&self, _: Inputs) -> Result<Outputs, InferError> {
+        Err(InferError::Failed { detail: "these tests infer nothing".into() })
+    }
+
+    fn private_bytes(&self) -> u64 {
+        self.private_bytes
+    }
+}
+
+struct Files {
+    _folder: TempDir,
+    store: Store,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        Self { _folder: folder, store }
+    }
+
+    fn map(&self, name: &str) -> Mapped {
+        let bytes = format!("{name:>10.10}");
+        let digest = Digest::of(bytes.as_bytes());
+        self.store.insert(bytes.as_bytes(), &digest, FILE_BYTES).unwrap();
+        self.store.map(&digest).unwrap()
+    }
+
+    fn loaded(&self, name: &str, private_bytes: u64) -> Loaded {
+        let fake = Fake { private_bytes, signature: Signature::default() };
+        Loaded::new(Arc::new(fake), self.map(name))
+    }
+}
+
+fn key(name: &str) -> ModelKey {
+    ModelKey::pooled(name.parse().unwrap(), "1".parse().unwrap(), Digest::of(name.as_bytes()))
+}
+
+type Cache = ModelCache<String>;
+
+async fn load(cache: &Cache, files: &Files, name: &str, private_bytes: u64) -> Arc<Loaded> {
+    let loaded = files.loaded(name, private_bytes);
+    cache.get_or_load(&key(name), move || Ok(loaded)).await.unwrap()
+}
+
+async fn is_loaded(cache: &Cache, key: &ModelKey) -> bool {
+    let absent = cache.get_or_load(key, || Err("absent".to_owned())).await;
+    absent.is_ok()
+}
+
+#[tokio::test]
+async fn a_model_is_loaded_once_and_then_found() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let first = load(&cache, &files, "a", 5).await;
+    let again = cache.get_or_load(&key("a"), || panic!("it is loaded")).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.hits, stats.models), (1, 1, 1));
+    assert_eq!((stats.mapped_bytes, stats.private_bytes), (FILE_BYTES, 5));
+    assert_eq!(stats.budget_bytes, 1000);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_model_goes_first() {
+    let (files, cache) = (Files::new(), Cache::new(3 * (FILE_BYTES + 90)));
+    for name in ["a", "b", "c"] {
+        load(&cache, &files, name, 90).await;
+    }
+    assert!(is_loaded(&cache, &key("a")).await);
+    load(&cache, &files, "d", 90).await;
+
+    let stats = cache.stats();
+    assert_eq!((stats.models, stats.evictions), (3, 1));
+    assert_eq!(stats.mapped_bytes + stats.private_bytes, 300);
+    assert!(!is_loaded(&cache, &key("b")).await);
+    for kept in ["a", "c", "d"] {
+        assert!(is_loaded(&cache, &key(kept)).await, "{kept} went");
+    }
+}
+
+#[tokio::test]
+async fn as_many_models_go_as_the_new_one_needs() {
+    let (files, cache) = (Files::new(), Cache::new(400));
+    for name in ["a", "b", "c"] {
+        load(&cache, &files, name, 90).await;
+    }
+    load(&cache, &files, "large", 290).await;
+    let stats = cache.stats();
+    assert_eq!((stats.models, stats.evictions), (2, 2));
+    assert!(is_loaded(&cache, &key("c")).await);
+}
+
+#[tokio::test]
+async fn a_model_larger_than_the_budget_is_refused_and_evicts_nobody() {
+    let (files, cache) = (Files::new(), Cache::new(100));
+    load(&cache, &files, "a", 90).await;
+    let large = files.loaded("large", 91);
+    let refused = cache.get_or_load(&key("large"), move || Ok(large)).await.unwrap_err();
+    assert!(
+        matches!(refused, CacheError::TooLarge { model_bytes: 101, budget_bytes: 100 }),
+        "{refused}"
+    );
+    assert!(is_loaded(&cache, &key("a")).await);
+    assert_eq!(cache.stats().load_errors, 1);
+}
+
+#[tokio::test]
+async fn a_model_in_use_outlives_its_eviction() {
+    let (files, cache) = (Files::new(), Cache::new(100));
+    let in_use = load(&cache, &files, "a", 90).await;
+    load(&cache, &files, "b", 90).await;
+    assert!(!is_loaded(&cache, &key("a")).await);
+    assert_eq!(&**in_use.artifact(), b"         a");
+    assert_eq!(in_use.model().private_bytes(), 90);
+    let only_holder = Arc::strong_count(&in_use);
+    assert_eq!(only_holder, 1);
+}
+
+/// Sixteen requests for one model, whose load answers when all of them have come.
+async fn sixteen_requests(
+    cache: &Cache,
+    loads: &Arc<AtomicUsize>,
+    answer: impl Fn() -> Result<Loaded, String>,
+) -> Vec<Result<Arc<Loaded>, CacheError<String>>> {
+    let (go, all_have_come) = mpsc::channel::<()>();
+    let all_have_come = Arc::new(Mutex::new(all_have_come));
+    let requests: Vec<_> = (0..16)
+        .map(|_| {
+            let (cache, loads) = (cache.clone(), Arc::clone(loads));
+            let (answer, all_have_come) = (answer(), Arc::clone(&all_have_come));
+            tokio::spawn(async move {
+                let load = move || {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    let _ = all_have_come.lock().unwrap().recv();
+                    answer
+                };
+                cache.get_or_load(&key("a"), load).await
+            })
+        })
+        .collect();
+    let before = cache.stats();
+    while cache.stats().joined + cache.stats().loads < before.joined + before.loads + 16 {
+        tokio::task::yield_now().await;
+        if requests.iter().all(tokio::task::JoinHandle::is_finished) {
+            break;
+        }
+    }
+    drop(go);
+    let mut outcomes = vec![];
+    for request in requests {
+        outcomes.push(request.await.unwrap());
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn requests_for_one_model_share_one_load() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let loads = Arc::new(AtomicUsize::new(0));
+    let models: Vec<_> = sixteen_requests(&cache, &loads, || Ok(files.loaded("a", 1)))
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+    assert!(models.iter().all(|model| Arc::ptr_eq(model, &models[0])));
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.joined, stats.models), (1, 15, 1));
+}
+
+#[tokio::test]
+async fn a_failing_load_is_told_to_all_who_wait_and_tried_again_afterwards() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let loads = Arc::new(AtomicUsize::new(0));
+    let outcomes = sixteen_requests(&cache, &loads, || Err("digest mismatch".to_owned())).await;
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert!(matches!(&error, CacheError::Load(said) if **said == "digest mismatch"), "{error}");
+    }
+    assert_eq!(cache.stats().load_errors, 1);
+
+    load(&cache, &files, "a", 1).await;
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.load_errors, stats.models), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn a_panicking_load_is_an_error_and_is_tried_again() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let outcome = cache.get_or_load(&key("a"), || panic!("a loader's mistake")).await;
+    assert!(matches!(outcome, Err(CacheError::Abandoned)));
+    assert_eq!(cache.stats().load_errors, 1);
+    load(&cache, &files, "a", 1).await;
+}
+
+#[tokio::test]
+async fn a_load_ends_and_is_kept_when_its_first_request_goes_away() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (go, wait) = mpsc::channel::<()>();
+    let loaded = files.loaded("a", 1);
+    let impatient = {
+        let cache = cache.clone();
+        tokio::spawn(async move {
+            let load = move || {
+                let _ = wait.recv();
+                Ok(loaded)
+            };
+            cache.get_or_load(&key("a"), load).await
+        })
+    };
+    while cache.stats().loads == 0 {
+        tokio::task::yield_now().await;
+    }
+    impatient.abort();
+    let _ = impatient.await;
+    drop(go);
+    let model = cache.get_or_load(&key("a"), || panic!("it is being loaded")).await;
+    assert!(model.is_ok());
+    assert_eq!(cache.stats().loads, 1);
+}
+
+#[tokio::test]
+async fn a_pooled_model_is_loaded_once_for_all_its_tenants() {
+    let one = key("shared");
+    let other = key("shared");
+    assert_eq!(one, other);
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    load(&cache, &files, "shared", 1).await;
+    assert!(is_loaded(&cache, &other).await);
+}
+
+#[tokio::test]
+async fn a_dedicated_model_is_not_reachable_through_another_tenants_key() {
+    let dedicated = |tenant: &str| {
+        let (name, version) = ("air-time".parse().unwrap(), "1".parse().unwrap());
+        ModelKey::dedicated(tenant.parse().unwrap(), name, version, Digest::of(b"the same bytes"))
+    };
+    let pooled = ModelKey::pooled(
+        "air-time".parse().unwrap(),
+        "1".parse().unwrap(),
+        Digest::of(b"the same bytes"),
+    );
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    let loaded = files.loaded("ua", 1);
+    let ours = cache.get_or_load(&dedicated("org_ua"), move || Ok(loaded)).await.unwrap();
+
+    assert!(is_loaded(&cache, &dedicated("org_ua")).await);
+    for foreign in [dedicated("org_dl"), dedicated("Org_ua"), pooled] {
+        assert!(!is_loaded(&cache, &foreign).await, "{foreign} reached org_ua's model");
+    }
+    let loaded = files.loaded("ua", 1);
+    let theirs = cache.get_or_load(&dedicated("org_dl"), move || Ok(loaded)).await.unwrap();
+    assert!(!Arc::ptr_eq(&ours, &theirs));
+}
+
+#[tokio::test]
+async fn models_that_are_no_longer_wanted_are_dropped() {
+    let (files, cache) = (Files::new(), Cache::new(1000));
+    for name in ["a", "b", "c"] {
+        load(&cache, &files, name, 1).await;
+    }
+    assert_eq!(cache.retain(|key| key.name().as_str() == "b"), 2);
+    let stats = cache.stats();
+    assert_eq!((stats.models, stats.evictions), (1, 0));
+    assert_eq!((stats.mapped_bytes, stats.private_bytes), (FILE_BYTES, 1));
+    assert!(is_loaded(&cache, &key("b")).await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn the_budget_holds_and_the_sums_are_right_after_every_request(
+        requests in prop::collection::vec((0..6_usize, 0..60_u64), 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (files, cache) = (Files::new(), Cache::new(100));
+            for (name, private_bytes) in requests {
+                load(&cache, &files, &format!("m{name}"), private_bytes).await;
+                let stats = cache.stats();
+                assert!(stats.mapped_bytes + stats.private_bytes <= stats.budget_bytes, "{stats:?}");
+                assert_eq!(stats.mapped_bytes, stats.models * FILE_BYTES);
+                assert_eq!(stats.models + stats.evictions, stats.loads);
+            }
+            assert_eq!(cache.retain(|_| false) as u64 + cache.stats().evictions, cache.stats().loads);
+            assert_eq!((cache.stats().mapped_bytes, cache.stats().private_bytes), (0, 0));
+        });
+    }
+}
