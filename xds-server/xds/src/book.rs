@@ -44,11 +44,12 @@ impl ProxyStatus {
 /// The state of one type at one proxy. Versions are those of [`crate::Snapshot::type_version`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeStatus {
-    /// The version that was sent last, and its nonce.
+    /// The version that was sent last.
     pub sent: Option<String>,
     /// The nonce of the response that was sent last.
     pub nonce: Option<String>,
-    /// The version in force: the last one that the proxy accepted whole, or that asked nothing new of it.
+    /// The version in force: the last one that the proxy accepted whole, or that asked nothing new
+    /// of it.
     pub in_force: Option<String>,
     /// Since when that version is in force.
     pub in_force_since: Option<Timestamp>,
@@ -63,7 +64,8 @@ pub struct Refusal {
     pub version: String,
     /// The proxy's own words.
     pub message: String,
-    /// The resources that the words name, or the only one that was sent. Empty where they cannot be told.
+    /// The resources that the words name, or the only one that was sent. Empty where they cannot be
+    /// told.
     pub resources: Vec<String>,
     /// When it was refused.
     pub at: Timestamp,
@@ -228,7 +230,8 @@ impl Entry {
         match event {
             Event::Subscribed { type_url, resumes } => {
                 if !resumes {
-                    // A proxy that brings nothing along has started anew: what it once accepted is gone with it.
+                    // A proxy that brings nothing along has started anew: what it once accepted is
+                    // gone with it.
                     self.refused.remove(&type_url);
                     self.status.types.remove(&type_url);
                 }

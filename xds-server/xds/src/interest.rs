@@ -19,7 +19,8 @@ pub(crate) enum Change {
 /// The answer that a change of interest asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// Names that must be answered even where the proxy holds the newest version: it may have dropped it.
+    /// Names that must be answered even where the proxy holds the newest version: it may have
+    /// dropped it.
     pub(crate) names: BTreeSet<String>,
     /// Everything that the wildcard covers must be answered, for the same reason.
     pub(crate) all: bool,

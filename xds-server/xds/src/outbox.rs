@@ -1,4 +1,5 @@
-//! One type on one stream: what the proxy is believed to hold, what is under way to it, and what is still to be sent.
+//! One type on one stream: what the proxy is believed to hold, what is under way to it, and what is
+//! still to be sent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ enum Held {
     Sent(Resource),
     /// What a proxy that has just reconnected says it holds.
     Claimed(Arc<str>),
-    /// It was in a refused response. Envoy may apply such a response in part, so nothing is known of it.
+    /// It was in a refused response. Envoy may apply such a response in part, so nothing is known
+    /// of it.
     Doubtful(Option<Resource>),
 }
 
@@ -49,7 +51,8 @@ struct Flight {
     sent_at: Instant,
 }
 
-/// A version that the proxy refused, and the names that are not to be sent to it again while it is current.
+/// A version that the proxy refused, and the names that are not to be sent to it again while it is
+/// current.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) version: Arc<str>,
@@ -120,7 +123,8 @@ impl Outbox {
             .filter(|(name, _)| self.interest.covers(name))
             .map(|(name, version)| (name, Held::Claimed(version.into())))
             .collect();
-        // Versions that a proxy claims are those of responses that it accepted, not of what it applied in part.
+        // Versions that a proxy claims are those of responses that it accepted, not of what it
+        // applied in part.
         let doubted = refused.iter().flat_map(|refused| &refused.doubted);
         for name in doubted.filter(|name| self.interest.covers(name)) {
             self.held.insert(name.clone(), Held::Doubtful(None));
@@ -151,7 +155,8 @@ impl Outbox {
         due.extend(names.into_iter().filter(|name| interest.covers(name)));
     }
 
-    /// True where this request repeats the newest nonce after it was answered: the proxy asks again.
+    /// True where this request repeats the newest nonce after it was answered: the proxy asks
+    /// again.
     pub(crate) fn asks_again(&self, nonce: &str) -> bool {
         self.last_nonce.as_deref() == Some(nonce)
             && !self.flights.iter().any(|flight| flight.nonce == nonce)
@@ -227,7 +232,8 @@ impl Outbox {
             self.held.keys().chain(self.due.iter().filter(|it| !self.held.contains_key(*it)));
         plan.removed = gone.filter(sendable).cloned().collect();
         if refused.is_some() && variant == Variant::StateOfTheWorld {
-            // Here a removal is told by leaving out, which would need the refused resources beside it.
+            // Here a removal is told by leaving out, which would need the refused resources beside
+            // it.
             plan.removed.clear();
             plan.answer = false;
         }

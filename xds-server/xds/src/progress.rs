@@ -69,7 +69,8 @@ impl Proxies {
         progress
     }
 
-    /// Waits until [`Progress::is_settled`], but no longer than `patience`, and returns how far it came.
+    /// Waits until [`Progress::is_settled`], but no longer than `patience`, and returns how far it
+    /// came.
     pub async fn settled(&self, group: &str, snapshot: &Snapshot, patience: Duration) -> Progress {
         let mut changes = self.watch();
         let settled = async {

@@ -23,7 +23,8 @@ use crate::session::{Push, Request, Session, Variant};
 use crate::sotw::StateOfTheWorld;
 use crate::{Proxies, Snapshot, SnapshotStore};
 
-/// The largest response that is sent. gRPC clients take 4 MiB unless they are told otherwise; Envoy takes more.
+/// The largest response that is sent. gRPC clients take 4 MiB unless they are told otherwise; Envoy
+/// takes more.
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// A proxy that reconnects names all that it holds in one request.
@@ -57,8 +58,8 @@ impl fmt::Debug for AdsService {
 }
 
 impl AdsService {
-    /// Serves `store` and keeps book in `proxies`. `group_of` says which group a node belongs to, or refuses the
-    /// stream with the status that it returns.
+    /// Serves `store` and keeps book in `proxies`. `group_of` says which group a node belongs to,
+    /// or refuses the stream with the status that it returns.
     pub fn new(
         store: SnapshotStore,
         group_of: impl Fn(&Node) -> Result<String, Status> + Send + Sync + 'static,
@@ -67,8 +68,8 @@ impl AdsService {
         Self { store, group_of: Arc::new(group_of), proxies }
     }
 
-    /// The service to add to a tonic server. Keepalive is the server's to set; without it, a proxy that vanished
-    /// without a word stays in the book as connected.
+    /// The service to add to a tonic server. Keepalive is the server's to set; without it, a proxy
+    /// that vanished without a word stays in the book as connected.
     pub fn into_server(self) -> AggregatedDiscoveryServiceServer<Self> {
         AggregatedDiscoveryServiceServer::new(self)
             .max_decoding_message_size(MAX_REQUEST_BYTES)

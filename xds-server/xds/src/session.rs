@@ -1,7 +1,9 @@
-//! One stream as a state machine without input or output: requests and snapshots go in, responses come out.
+//! One stream as a state machine without input or output: requests and snapshots go in, responses
+//! come out.
 //!
-//! State-of-the-world and delta differ in how a request names its interest and in what a response repeats. All else is
-//! the same here: the order of a push (make before break), who waits for whom, and what a refusal means.
+//! State-of-the-world and delta differ in how a request names its interest and in what a response
+//! repeats. All else is the same here: the order of a push (make before break), who waits for whom,
+//! and what a refusal means.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +18,9 @@ use crate::outbox::{Outbox, Plan, Refused, Verdict};
 use crate::type_url::{self, Ranked};
 use crate::{Resource, Snapshot};
 
-/// How long one type waits for another's answer before it is sent regardless. Envoy withholds the ACK of clusters
-/// until they are warm; one that never gets warm must not hold up, say, a revocation for ever.
+/// How long one type waits for another's answer before it is sent regardless. Envoy withholds the
+/// ACK of clusters until they are warm; one that never gets warm must not hold up, say, a
+/// revocation for ever.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 const MAX_TYPES: usize = 64;
@@ -147,15 +150,16 @@ impl Session {
             }
         }
         if again {
-            // Envoy re-opens a subscription under a name that it holds already, and waits for the answer.
+            // Envoy re-opens a subscription under a name that it holds already, and waits for the
+            // answer.
             let names = outbox.interest.names().clone();
             outbox.owe_again(names);
         }
         Ok(())
     }
 
-    /// The next response to send, in the order that leaves no gap: what may be named first, and what may name it
-    /// after; removals last and the other way round.
+    /// The next response to send, in the order that leaves no gap: what may be named first, and
+    /// what may name it after; removals last and the other way round.
     pub(crate) fn next(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Push> {
         self.wake_at = None;
         let keys: Vec<Ranked> = self.outboxes.keys().cloned().collect();
@@ -211,8 +215,9 @@ impl Session {
         }
     }
 
-    /// A changed cluster is warm only once its endpoints came again, a listener once its routes did. Over delta Envoy
-    /// does not even ask, since the old cluster still holds the subscription of the same name.
+    /// A changed cluster is warm only once its endpoints came again, a listener once its routes
+    /// did. Over delta Envoy does not even ask, since the old cluster still holds the subscription
+    /// of the same name.
     fn owe_for_warming(&mut self, type_url: &str, changed: &[(String, Resource)]) {
         let (dependent, names) = match type_url {
             type_url::CLUSTER => (type_url::ENDPOINT, changed.iter().map(endpoints_of).collect()),

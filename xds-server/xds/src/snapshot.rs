@@ -1,4 +1,5 @@
-//! What is served: an immutable set of resources by type and name, each with a version that is its content's hash.
+//! What is served: an immutable set of resources by type and name, each with a version that is its
+//! content's hash.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -114,11 +115,11 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Adds a resource: `value` is the encoded message, without the `Any` around it. A second resource of the same
-    /// type and name replaces the first.
+    /// Adds a resource: `value` is the encoded message, without the `Any` around it. A second
+    /// resource of the same type and name replaces the first.
     ///
-    /// Protobuf does not fix the order of a map's entries: encode a message once and keep the bytes, or use maps of
-    /// at most one entry, else equal content may get a new version.
+    /// Protobuf does not fix the order of a map's entries: encode a message once and keep the
+    /// bytes, or use maps of at most one entry, else equal content may get a new version.
     #[must_use]
     pub fn resource(
         mut self,

@@ -9,8 +9,8 @@ use crate::Snapshot;
 
 /// The newest snapshot of each group. Clones share the same store.
 ///
-/// A group without a snapshot is left waiting and not sent an empty one: after a restart of the control plane, an
-/// empty answer would take away from a proxy what it is serving with.
+/// A group without a snapshot is left waiting and not sent an empty one: after a restart of the
+/// control plane, an empty answer would take away from a proxy what it is serving with.
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
     groups: Arc<Mutex<HashMap<String, watch::Sender<Option<Snapshot>>>>>,
@@ -29,8 +29,8 @@ impl SnapshotStore {
         Self::default()
     }
 
-    /// Serves this snapshot to the group from now on and wakes its streams. Returns false, and wakes nobody, where
-    /// the group has equal content already.
+    /// Serves this snapshot to the group from now on and wakes its streams. Returns false, and
+    /// wakes nobody, where the group has equal content already.
     pub fn set(&self, group: &str, snapshot: Snapshot) -> bool {
         self.sender(group).send_if_modified(|current| {
             let changed = current.as_ref() != Some(&snapshot);
@@ -46,8 +46,8 @@ impl SnapshotStore {
         self.sender(group).borrow().clone()
     }
 
-    /// Ends every stream, now and later, so that a server that waits for its connections can stop. Proxies reconnect
-    /// by themselves.
+    /// Ends every stream, now and later, so that a server that waits for its connections can stop.
+    /// Proxies reconnect by themselves.
     pub fn close(&self) {
         self.closed.send_replace(true);
     }

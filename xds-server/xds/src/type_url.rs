@@ -39,20 +39,22 @@ impl Ranked {
     }
 }
 
-/// True for types that are only ever asked for by name: an empty list of names then means none, and not all.
+/// True for types that are only ever asked for by name: an empty list of names then means none, and
+/// not all.
 ///
 /// Envoy sends such empty lists when it re-opens a stream after the last user of the type has gone.
 pub(crate) fn only_by_name(url: &str) -> bool {
     [ENDPOINT, SECRET, ROUTE, VIRTUAL_HOST, EXTENSION].contains(&url)
 }
 
-/// True for types without which Envoy does not finish warming a changed cluster or listener, even where it holds the
-/// very same content from before.
+/// True for types without which Envoy does not finish warming a changed cluster or listener, even
+/// where it holds the very same content from before.
 pub(crate) fn completes_warming(url: &str) -> bool {
     [ENDPOINT, ROUTE].contains(&url)
 }
 
-/// The types whose resources may name a resource of this type. A resource is withdrawn only after these have moved on.
+/// The types whose resources may name a resource of this type. A resource is withdrawn only after
+/// these have moved on.
 pub(crate) fn referrers(url: &str) -> &'static [&'static str] {
     match url {
         CLUSTER => &[LISTENER, SCOPED_ROUTE, ROUTE, VIRTUAL_HOST, EXTENSION],
@@ -67,7 +69,8 @@ pub(crate) fn referrers(url: &str) -> &'static [&'static str] {
 
 /// The types that must be in use before this one is sent, since it may name what is new in them.
 ///
-/// Envoy acknowledges clusters only once all of them are warm, which is what makes waiting for the ACK worth it.
+/// Envoy acknowledges clusters only once all of them are warm, which is what makes waiting for the
+/// ACK worth it.
 pub(crate) fn referents(url: &str) -> &'static [&'static str] {
     match url {
         LISTENER | SCOPED_ROUTE | ROUTE | VIRTUAL_HOST | EXTENSION => &[CLUSTER, ENDPOINT, SECRET],

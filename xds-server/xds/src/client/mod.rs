@@ -1,7 +1,8 @@
-//! The other end of the wire for processes of our own: a delta client that follows all resources of a few types.
+//! The other end of the wire for processes of our own: a delta client that follows all resources of
+//! a few types.
 //!
-//! It knows nothing of the server's side in this crate. It reconnects for ever, and tells the server what it holds,
-//! so that only differences travel.
+//! It knows nothing of the server's side in this crate. It reconnects for ever, and tells the
+//! server what it holds, so that only differences travel.
 
 mod stream;
 mod update;
@@ -75,8 +76,8 @@ impl DeltaClient {
         self
     }
 
-    /// Follows this type, starting from resources that are held already: name and version, as an earlier [`Upsert`]
-    /// gave them. The server sends only what differs, and what to let go.
+    /// Follows this type, starting from resources that are held already: name and version, as an
+    /// earlier [`Upsert`] gave them. The server sends only what differs, and what to let go.
     #[must_use]
     pub fn holding(
         mut self,
@@ -87,8 +88,9 @@ impl DeltaClient {
         self
     }
 
-    /// Bounds the pause between two attempts. The pause doubles from the shortest to the longest; a random part of up
-    /// to one half is taken off, so that a fleet does not come back at the same instant.
+    /// Bounds the pause between two attempts. The pause doubles from the shortest to the longest; a
+    /// random part of up to one half is taken off, so that a fleet does not come back at the same
+    /// instant.
     #[must_use]
     pub fn pauses(mut self, shortest: Duration, longest: Duration) -> Self {
         self.shortest_pause = shortest;

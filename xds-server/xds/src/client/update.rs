@@ -15,8 +15,8 @@ pub struct Upsert {
     pub value: Bytes,
 }
 
-/// A change to the resources of one type. The first one of each connection comes even where it is empty: it says that
-/// what is held is current.
+/// A change to the resources of one type. The first one of each connection comes even where it is
+/// empty: it says that what is held is current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     /// The type of all resources below.
@@ -65,8 +65,8 @@ impl Updates {
         Self { receiver, task }
     }
 
-    /// The next update. The one after it comes once this one has been answered. Nothing is returned only where the
-    /// client's task has died.
+    /// The next update. The one after it comes once this one has been answered. Nothing is returned
+    /// only where the client's task has died.
     pub async fn next(&mut self) -> Option<(Update, Responder)> {
         self.receiver.recv().await
     }
