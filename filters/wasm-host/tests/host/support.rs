@@ -81,7 +81,7 @@ pub fn filter(functions: &str) -> String {
         rest = after;
     }
     wat.push_str(rest);
-    let escaped = data.replace('\\', "\\5c").replace('\0', "\\00");
+    let escaped: String = data.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     wat.push_str(&format!("(data (i32.const {TEXTS}) \"{escaped}\"))"));
     wat
 }

@@ -75,12 +75,14 @@ fn a_foreign_function_gets_the_guests_bytes_and_answers() {
     let sees = Arc::clone(&seen);
     let vm = host(&on_request(
         r#"(call $answer <<x-status>>
-             (call $foreign <<verify_signature>> <<signed>> (i32.const 0) (i32.const 4)))
-           (call $echo <<x-result>>)
+             (call $foreign <<verify_signature>> <<signed>> (i32.const 24) (i32.const 28)))
+           (call $show <<x-result>> (i32.load (i32.const 24)) (i32.load (i32.const 28)))
+           (call $answer <<x-unwanted>>
+             (call $foreign <<verify_signature>> <<signed>> (i32.const 0) (i32.const 0)))
            (call $answer <<x-refused>>
-             (call $foreign <<refuse>> <<>> (i32.const 0) (i32.const 4)))
+             (call $foreign <<refuse>> <<>> (i32.const 24) (i32.const 28)))
            (call $answer <<x-unknown>>
-             (call $foreign <<nobody>> <<>> (i32.const 0) (i32.const 4)))"#,
+             (call $foreign <<nobody>> <<>> (i32.const 24) (i32.const 28)))"#,
     ))
     .foreign_function("verify_signature", move |bytes| {
         sees.lock().unwrap().push(bytes.to_vec());
@@ -92,9 +94,10 @@ fn a_foreign_function_gets_the_guests_bytes_and_answers() {
     let passed = pass(&vm);
     assert_eq!(passed.get("x-status"), Some([0].as_slice()));
     assert_eq!(passed.get_str("x-result"), Some("valid"));
+    assert_eq!(passed.get("x-unwanted"), Some([0].as_slice()));
     assert_eq!(passed.get("x-refused"), Some([2].as_slice()));
     assert_eq!(passed.get("x-unknown"), Some([1].as_slice()));
-    assert_eq!(*seen.lock().unwrap(), [b"signed"]);
+    assert_eq!(*seen.lock().unwrap(), [b"signed", b"signed"]);
 }
 
 #[test]
