@@ -392,10 +392,12 @@ fn sorted<T: Clone + Ord>(items: &[T]) -> Vec<T> {
     items.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// An `@` could make what looks like a loopback host and port the name and password for another.
 fn is_loopback(issuer: &str) -> bool {
-    ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|host| {
-        issuer
-            .strip_prefix(host)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-    })
+    !issuer.contains('@')
+        && ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|host| {
+            issuer
+                .strip_prefix(host)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+        })
 }

@@ -109,7 +109,9 @@ spec:
   dataPlane: shared
   rateLimits: { requests: 1, burst: 1 }
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:8:3: error: unknown field `rateLimits`, expected one of tier, dataPlane, rateLimit, models, suspended
+        "#]],
     );
     check_parse(
         "apiVersion: bulkhead.dev/v1
@@ -119,7 +121,9 @@ metadata:
   namespace: default
 spec: { tier: pool, dataPlane: shared }
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:5:3: error: unknown field `namespace`, expected one of name, labels, annotations
+        "#]],
     );
     check_parse(
         "apiVersion: bulkhead.dev/v1
@@ -128,7 +132,9 @@ metadata: { name: org_ua }
 spec: { tier: pool, dataPlane: shared }
 status: {}
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:5:1: error: unknown field `status`, expected one of apiVersion, kind, metadata, spec
+        "#]],
     );
 }
 
@@ -142,7 +148,9 @@ spec:
   tier: gold
   dataPlane: shared
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:5:9: error: unknown variant `gold`, expected one of pool, bridge, silo
+        "#]],
     );
     check_parse(
         "apiVersion: bulkhead.dev/v1
@@ -153,7 +161,9 @@ spec:
   tiers: [pool]
   endpoints: [{ address: node.example, port: 99999 }]
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:7:26: error: invalid IP address syntax
+        "#]],
     );
     check_parse(
         "apiVersion: bulkhead.dev/v1
@@ -163,7 +173,9 @@ spec:
   tier: pool
   dataPlane: ../shared
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:14: error: expected a data plane name of 1 to 64 characters, starting with a letter or digit, of letters, digits, '-', '_' and '.', found `../shared`
+        "#]],
     );
 }
 
@@ -178,7 +190,9 @@ spec:
   tier: silo
   dataPlane: shared
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:3: error: expected each field once, found `tier` again; remove one
+        "#]],
     );
 }
 
@@ -212,17 +226,37 @@ kind: [
 ---
 just text
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:2:1: error: expected a kind of Tier, DataPlane, Issuer, Model, Tenant, found `Tennant`; did you mean `Tenant`?
+            fleet.yaml:6:1: error: expected apiVersion `bulkhead.dev/v1`, found `bulkhead.dev/v2`
+            fleet.yaml:10:1: error: expected a field `apiVersion: bulkhead.dev/v1`
+            fleet.yaml:12:1: error: expected a field `kind`, one of Tier, DataPlane, Issuer, Model, Tenant
+            fleet.yaml:19:26: error: invalid u32
+            fleet.yaml:22:7: error: expected string scalar
+            fleet.yaml:26:1: error: expected mapping start
+        "#]],
     );
 }
 
 #[test]
 fn empty_documents_comments_and_json_are_fine() {
-    check_parse("", expect![]);
-    check_parse("---\n# nothing\n---\n\n", expect![]);
+    check_parse(
+        "",
+        expect![[r#"
+        ok: 
+    "#]],
+    );
+    check_parse(
+        "---\n# nothing\n---\n\n",
+        expect![[r#"
+        ok: 
+    "#]],
+    );
     check_parse(
         r#"{"apiVersion":"bulkhead.dev/v1","kind":"Tier","metadata":{"name":"pool"},"spec":{"rateLimit":{"requests":1,"burst":1}}}"#,
-        expect![],
+        expect![[r#"
+            ok: Tier/pool
+        "#]],
     );
 }
 
@@ -235,13 +269,22 @@ fn a_sound_set_compiles() {
             tenant("org_hi", "tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: pooled-1 }]"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            ok
+        "#]],
     );
 }
 
 #[test]
 fn a_tenant_with_no_model_or_no_issuer_is_worth_a_warning() {
-    check(&tenant("org_xx", "tier: pool, dataPlane: shared"), expect![]);
+    check(
+        &tenant("org_xx", "tier: pool, dataPlane: shared"),
+        expect![[r#"
+        ok
+        fleet.yaml:1:1: warning: Tenant/org_xx: has no models: every prediction will be answered with unknown_model
+        fleet.yaml:1:1: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
+    "#]],
+    );
 }
 
 #[test]
@@ -254,7 +297,13 @@ fn a_name_that_is_close_to_a_known_one_is_offered() {
             tenant("org_xx", "tier: pool, dataPlane: mars"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:1: error: Tenant/org_dl: expected models[eta].model to name a Model, found `etaa`; did you mean `eta`?
+            fleet.yaml:11:1: error: Tenant/org_hi: expected a version of Model/eta, found `pooled-2`; did you mean `pooled-1`?
+            fleet.yaml:1:1: error: Tenant/org_ua: expected dataPlane to name a DataPlane, found `sharde`; did you mean `shared`?
+            fleet.yaml:16:1: error: Tenant/org_xx: expected dataPlane to name a DataPlane, found `mars`; there is: shared, silo-delta
+            fleet.yaml:16:1: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
+        "#]],
     );
 }
 
@@ -266,7 +315,9 @@ fn a_resource_given_twice_is_refused_and_both_places_are_told() {
             tenant("org_hi", "tier: pool, dataPlane: shared"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:1: error: Tenant/org_hi: expected one resource of this name, found another at fleet.yaml:1:1; rename or remove one
+        "#]],
     );
     check(
         "apiVersion: bulkhead.dev/v1
@@ -274,7 +325,9 @@ kind: Issuer
 metadata: { name: idp-again }
 spec: { issuer: https://idp.example, audiences: [api], orgs: [org_ua] }
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:1:1: error: Issuer/idp-again: expected one resource for issuer `https://idp.example`, found also Issuer/idp; merge them
+        "#]],
     );
 }
 
@@ -286,7 +339,10 @@ fn a_model_that_saw_a_neighbours_data_answers_no_bridge_or_silo_tenant() {
             tenant("org_dl", "tier: silo, dataPlane: silo-delta, rateLimit: { requests: 1, burst: 1 }, models: [{ name: eta, model: eta, version: dl-1, otherVersions: [ua-1] }]"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:1: error: Tenant/org_dl: expected a model trained on `org_dl` alone, as tier `silo` demands, found Model/eta version `ua-1`, which was trained on `org_ua` too
+            fleet.yaml:1:1: error: Tenant/org_ua: expected a model trained on `org_ua` alone, as tier `bridge` demands, found Model/eta version `pooled-1`, which was trained on `org_dl` too
+        "#]],
     );
 }
 
@@ -297,7 +353,9 @@ fn a_version_that_failed_its_gate_is_not_served() {
             "org_hi",
             "tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: dl-0 }]",
         ),
-        expect![],
+        expect![[r#"
+            fleet.yaml:1:1: error: Tenant/org_hi: expected a version that is ready, found Model/eta version `dl-0`, which is Rejected; pin another
+        "#]],
     );
 }
 
@@ -310,7 +368,11 @@ fn a_silos_nodes_are_shared_with_nobody() {
             tenant("org_hi", "tier: pool, dataPlane: silo-delta, models: [{ name: eta, model: eta, version: pooled-1 }]"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            fleet.yaml:6:1: error: Tenant/org_dl: expected a data plane that serves tier `silo`, found `shared`, which does not; move the tenant or add the tier
+            fleet.yaml:11:1: error: Tenant/org_hi: expected a data plane that serves tier `pool`, found `silo-delta`, which does not; move the tenant or add the tier
+            fleet.yaml:1:1: error: Tenant/org_ua: expected a data plane open to this tenant, found `silo-delta`, which is exclusive to `org_dl`
+        "#]],
     );
     let plane = |name: &str, spec: &str| {
         format!(
@@ -326,7 +388,13 @@ fn a_silos_nodes_are_shared_with_nobody() {
             plane("five", "tiers: [silo, pool], exclusiveTo: org_dl"),
         ]
         .join("---\n"),
-        expect![],
+        expect![[r#"
+            fleet.yaml:21:1: error: DataPlane/five: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:16:1: error: DataPlane/four: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:1:1: error: DataPlane/one: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:11:1: error: DataPlane/three: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:6:1: error: DataPlane/two: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+        "#]],
     );
 }
 
@@ -349,6 +417,11 @@ metadata: { name: almost-loopback }
 spec: { issuer: http://127.0.0.1.evil.example, audiences: [api], orgs: [org_ua] }
 ---
 apiVersion: bulkhead.dev/v1
+kind: Issuer
+metadata: { name: dressed-as-loopback }
+spec: { issuer: 'http://127.0.0.1:80@evil.example', audiences: [api], orgs: [org_ua] }
+---
+apiVersion: bulkhead.dev/v1
 kind: Model
 metadata: { name: orphan }
 spec:
@@ -361,7 +434,20 @@ kind: Tenant
 metadata: { name: org/ua }
 spec: { tier: bridge, dataPlane: shared }
 ",
-        expect![],
+        expect![[r#"
+            fleet.yaml:1:1: error: Tier/gold: expected requests, perSeconds and burst of at least 1 in rateLimit; to shut a tenant out, say `suspended: true`
+            fleet.yaml:1:1: error: Tier/gold: metadata.name: expected one of `pool`, `bridge` and `silo`, found `gold`
+            fleet.yaml:29:1: error: Tenant/org/ua: metadata.name: expected a tenant id of 1 to 64 characters, starting with a letter or digit, of letters, digits, '-', '_' and '.', found `org/ua`
+            fleet.yaml:6:1: error: Issuer/clear: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://idp.example`
+            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `audiences`, found none: nothing would be accepted
+            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `algorithms`, found none: nothing would be accepted
+            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `orgs`, found none: nothing would be accepted
+            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `orgClaim`, found none: nothing would be accepted
+            fleet.yaml:11:1: error: Issuer/almost-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1.evil.example`
+            fleet.yaml:16:1: error: Issuer/dressed-as-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1:80@evil.example`
+            fleet.yaml:21:1: error: Model/orphan: expected `trainedOn` of version `v1` to name the tenants whose data it was trained on, found none
+            fleet.yaml:21:1: error: Model/orphan: expected each version once, found `v1` again
+        "#]],
     );
 }
 

@@ -133,7 +133,12 @@ impl Source<'_> {
                 (location.line() + self.first_line - 1, location.column())
             });
             // Its own text would count lines from the document's start.
-            let message = DefaultMessageFormatter.format_message(error.without_snippet());
+            let message = match error.without_snippet() {
+                serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+                    format!("expected each field once, found `{key}` again; remove one").into()
+                }
+                other => DefaultMessageFormatter.format_message(other),
+            };
             diagnostic(self.file, line, column, printable(&message))
         })
     }
