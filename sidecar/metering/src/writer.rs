@@ -133,7 +133,9 @@ impl Writer {
                     let _ = pending.done.send(Ok(()));
                 }
                 if total >= self.limits.segment_bytes {
-                    self.roll();
+                    // Never on in this one where that fails: what a failed attempt leaves on the
+                    // disk may say that the log went on without it.
+                    self.reopen();
                 }
             }
             Err(error) => self.fail(batch, &error),
@@ -206,18 +208,6 @@ impl Writer {
                 }
                 let retry_at = Instant::now() + self.limits.retry_after;
                 self.output = Output::Refusing { reason, retry_at };
-            }
-        }
-    }
-
-    /// Goes on in a new segment because this one is large enough; where none can be made, this
-    /// one grows a little more.
-    fn roll(&mut self) {
-        match self.create() {
-            Ok(active) => self.output = Output::Open(active),
-            Err(error) => {
-                tracing::warn!(%error, "could not roll the usage log: writing on in its segment");
-                self.shared.state().stats.last_error = Some(error.to_string());
             }
         }
     }
