@@ -1,1 +1,255 @@
-//! stub
+//! The control plane: it knows every tenant, and tells every proxy and sidecar what holds.
+//!
+//! It joins the registry's journal, the issuers' keys and the passport key, compiles them to
+//! Envoy resources, and pushes those by xDS; it takes usage events in and gives usage records
+//! out. Its parts are in crates of their own: what is here is how they are joined ([`run`]), what
+//! Envoy is told ([`envoy`]), what is pushed when ([`publisher`]) and the HTTP interface.
+//!
+//! It is on no request's way: with it gone, proxies and sidecars keep serving.
+
+mod admin;
+mod artifacts;
+pub mod envoy;
+pub mod publisher;
+mod signing;
+pub mod topology;
+mod wasm;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use identity::{Freshness, KeySets};
+use passport::seal::SealKey;
+use registry::{Ledger, Registry};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
+use xds::{AdsService, Proxies, SnapshotStore};
+
+use crate::{
+    artifacts::ArtifactStore, publisher::Publisher, signing::load_or_create, wasm::WasmModules,
+};
+
+/// Under which name the issuers' keys are kept over a restart.
+const KEYS_DOCUMENT: &str = "issuer-keys";
+
+/// How often an idle xDS connection is probed, so that a proxy that vanished is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Where the control plane keeps its state and listens.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder for the journal, the usage ledger, artifacts and the passport key.
+    pub state_dir: PathBuf,
+    /// Where proxies and sidecars connect (gRPC). Port 0 takes a free one.
+    pub grpc: SocketAddr,
+    /// Where operators, proxies (for code) and sidecars (for artifacts and usage) connect.
+    pub http: SocketAddr,
+    /// The folder that holds `gate.wasm` and `recheck.wasm`.
+    pub wasm_dir: PathBuf,
+    /// The seal key, 64 hexadecimal digits; the gateways' Envoys are given the same.
+    pub seal_key: String,
+}
+
+/// A control plane that runs. Dropping it stops it.
+pub struct Running {
+    /// Where proxies and sidecars connect.
+    pub grpc: SocketAddr,
+    /// Where operators connect.
+    pub http: SocketAddr,
+    /// What is served to whom.
+    pub store: SnapshotStore,
+    /// What each proxy accepted.
+    pub proxies: Proxies,
+    /// The registry.
+    pub registry: Registry,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+/// Runs the control plane until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Whatever keeps it from starting, or made a part of it fail.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut running = start(options).await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        failed = running.failure() => return failed,
+    }
+    running.stop().await
+}
+
+/// Starts the control plane and returns once it listens.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub async fn start(options: Options) -> anyhow::Result<Running> {
+    refuse_exposure(&options)?;
+    let seal_key = SealKey::from_hex(&options.seal_key)?;
+    std::fs::create_dir_all(&options.state_dir)
+        .with_context(|| format!("cannot create {}", options.state_dir.display()))?;
+    let signing_key = load_or_create(&options.state_dir.join("passport.key"))?;
+    let wasm = Arc::new(WasmModules::load(&options.wasm_dir)?);
+    let artifacts = ArtifactStore::open(options.state_dir.join("artifacts"))?;
+    let registry = Registry::open(options.state_dir.join("journal.db")).await?;
+    let ledger = Ledger::open(options.state_dir.join("usage.db")).await?;
+    seed(&registry).await?;
+
+    let keys = Arc::new(KeySets::start(
+        identity::http_client()?,
+        Freshness::default(),
+        identity::system_clock(),
+    ));
+    if let Some(kept) = registry.document(KEYS_DOCUMENT).await? {
+        keys.import(&kept).context("the kept issuer keys cannot be read")?;
+    }
+    keys.set_issuers(registry.state().resolved.issuers.keys().cloned());
+
+    let store = SnapshotStore::new();
+    let proxies = Proxies::new();
+    let publisher = Arc::new(Publisher::new(
+        store.clone(),
+        registry.clone(),
+        Arc::clone(&keys),
+        signing_key,
+        seal_key,
+        Arc::clone(&wasm),
+    )?);
+
+    let grpc = bind(options.grpc, "--grpc").await?;
+    let http = bind(options.http, "--http").await?;
+    let (grpc_at, http_at) = (grpc.local_addr()?, http.local_addr()?);
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+
+    let group_of = Arc::clone(&publisher);
+    let ads = AdsService::new(store.clone(), move |node| group_of.admit(node), proxies.clone());
+    let mut until = stopped.clone();
+    tasks.spawn(async move {
+        tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .tcp_nodelay(true)
+            .add_service(ads.into_server())
+            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), async move {
+                stop_asked(&mut until).await;
+            })
+            .await
+            .context("the xDS server failed")
+    });
+
+    let app = admin::router(admin::App {
+        registry: registry.clone(),
+        ledger,
+        artifacts,
+        wasm,
+        publisher: Arc::clone(&publisher),
+        proxies: proxies.clone(),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+    });
+    let mut until = stopped.clone();
+    tasks.spawn(async move {
+        axum::serve(http, app)
+            .with_graceful_shutdown(async move {
+                stop_asked(&mut until).await;
+            })
+            .await
+            .context("the HTTP server failed")
+    });
+    tasks.spawn(follow(publisher, registry.clone(), keys, stopped));
+    tracing::info!(grpc = %grpc_at, http = %http_at, "control plane listens");
+    Ok(Running { grpc: grpc_at, http: http_at, store, proxies, registry, stop, tasks })
+}
+
+impl Running {
+    /// Waits until a part fails.
+    async fn failure(&mut self) -> anyhow::Result<()> {
+        match self.tasks.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(error).context("a part of the control plane panicked"),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops it: streams are closed, what is under way is finished within a bound.
+    ///
+    /// # Errors
+    /// Where a part had failed.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.stop.send_replace(true);
+        self.store.close();
+        let ended = async {
+            while let Some(task) = self.tasks.join_next().await {
+                task.context("a part of the control plane panicked")??;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, ended).await.unwrap_or(Ok(()))
+    }
+}
+
+/// There are no operator identities yet, so nothing but this machine may reach the interfaces.
+fn refuse_exposure(options: &Options) -> anyhow::Result<()> {
+    for (flag, address) in [("--grpc", options.grpc), ("--http", options.http)] {
+        anyhow::ensure!(
+            address.ip().is_loopback(),
+            "expected {flag} to be a loopback address, found {address}: this interface does not \
+             authenticate its callers yet; put a proxy that does in front of it"
+        );
+    }
+    Ok(())
+}
+
+/// An empty registry starts with the shipped tiers, as journal entries like any other.
+async fn seed(registry: &Registry) -> anyhow::Result<()> {
+    if registry.state().seq == 0 {
+        registry.apply("bulkhead", catalog::tiers()?, None).await?;
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; give {flag} a free address"))
+}
+
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which asks for the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// Publishes whenever the registry or an issuer's keys change.
+async fn follow(
+    publisher: Arc<Publisher>,
+    registry: Registry,
+    keys: Arc<KeySets>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut states = registry.watch();
+    let mut key_sets = keys.watch();
+    loop {
+        tokio::select! {
+            changed = states.changed() => {
+                changed?;
+                let issuers: Vec<_> =
+                    states.borrow_and_update().resolved.issuers.keys().cloned().collect();
+                keys.set_issuers(issuers);
+            }
+            changed = key_sets.changed() => {
+                changed?;
+                key_sets.mark_unchanged();
+                registry.put_document(KEYS_DOCUMENT, &keys.export()).await?;
+            }
+            () = stop_asked(&mut stopped) => return Ok(()),
+        }
+        if let Err(error) = publisher.publish() {
+            // The last good snapshot stays in force.
+            tracing::error!(%error, "nothing was pushed");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The HTTP connection manager and its listener, the same at the ingress and on a node but for
+//! what is trusted.
+
+use std::{net::SocketAddr, time::Duration};
+
+use envoy_types::pb::envoy::{
+    config::{
+        core::v3::{
+            ExtensionConfigSource, HttpProtocolOptions,
+            http_protocol_options::HeadersWithUnderscoresAction,
+        },
+        listener::v3::{Filter, FilterChain, Listener, filter::ConfigType},
+        route::v3::{RetryPolicy, retry_policy::RetryBackOff},
+    },
+    extensions::filters::{
+        http::{router::v3::Router, wasm::v3::Wasm},
+        network::http_connection_manager::v3::{
+            HttpConnectionManager, HttpFilter, Rds,
+            http_connection_manager::{
+                InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier,
+            },
+            http_filter,
+        },
+    },
+};
+use prost::Name as _;
+
+use super::message::{ads, any, duration, number, yes};
+
+/// What a connection may hold in Envoy's memory; a request whose body is larger is not retried.
+const CONNECTION_BUFFER_BYTES: u32 = 1 << 20;
+
+const REQUEST_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a request may take in all, retries included.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A listener named `name` at `at`, with one of our filters before the router, and routes of the
+/// same name.
+pub(super) fn listener(name: &str, at: SocketAddr, filter: &str, trusts_peer: bool) -> Listener {
+    let manager = any(&connection_manager(name, filter, trusts_peer));
+    Listener {
+        name: name.to_owned(),
+        address: super::message::tcp(at),
+        per_connection_buffer_limit_bytes: number(CONNECTION_BUFFER_BYTES),
+        filter_chains: vec![FilterChain {
+            filters: vec![Filter {
+                name: "envoy.filters.network.http_connection_manager".to_owned(),
+                config_type: Some(ConfigType::TypedConfig(manager)),
+            }],
+            ..FilterChain::default()
+        }],
+        ..Listener::default()
+    }
+}
+
+fn connection_manager(name: &str, filter: &str, trusts_peer: bool) -> HttpConnectionManager {
+    HttpConnectionManager {
+        stat_prefix: name.to_owned(),
+        server_name: "bulkhead".to_owned(),
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            config_source: ads(),
+            route_config_name: name.to_owned(),
+        })),
+        http_filters: vec![discovered(filter), router()],
+        // A path has one spelling, so that a check of it cannot be walked around.
+        normalize_path: yes(),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            headers_with_underscores_action: HeadersWithUnderscoresAction::RejectRequest.into(),
+            idle_timeout: duration(IDLE_TIMEOUT),
+            ..HttpProtocolOptions::default()
+        }),
+        request_headers_timeout: duration(REQUEST_HEADERS_TIMEOUT),
+        stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),
+        // At the edge nobody is internal: no caller may set Envoy's own `x-envoy-*` headers.
+        use_remote_address: if trusts_peer { None } else { yes() },
+        internal_address_config: Some(InternalAddressConfig::default()),
+        ..HttpConnectionManager::default()
+    }
+}
+
+/// One of our filters, whose configuration comes by ECDS. There is no default: without one the
+/// listener does not open.
+fn discovered(name: &str) -> HttpFilter {
+    HttpFilter {
+        name: name.to_owned(),
+        config_type: Some(http_filter::ConfigType::ConfigDiscovery(ExtensionConfigSource {
+            config_source: ads(),
+            type_urls: vec![Wasm::type_url()],
+            ..ExtensionConfigSource::default()
+        })),
+        ..HttpFilter::default()
+    }
+}
+
+fn router() -> HttpFilter {
+    // Without Envoy's own headers in requests and answers.
+    let router = Router { suppress_envoy_headers: true, ..Router::default() };
+    HttpFilter {
+        name: "envoy.filters.http.router".to_owned(),
+        config_type: Some(http_filter::ConfigType::TypedConfig(any(&router))),
+        ..HttpFilter::default()
+    }
+}
+
+/// Tries again where the upstream died without an answer. A prediction changes nothing, and the
+/// usage event of a request keeps its id over retries, so trying again is safe and metered once.
+pub(super) fn retries() -> RetryPolicy {
+    RetryPolicy {
+        retry_on: "connect-failure,refused-stream,reset".to_owned(),
+        num_retries: number(12),
+        retry_back_off: Some(RetryBackOff {
+            base_interval: duration(Duration::from_millis(25)),
+            max_interval: duration(Duration::from_secs(1)),
+        }),
+        host_selection_retry_max_attempts: 3,
+        ..RetryPolicy::default()
+    }
+}
