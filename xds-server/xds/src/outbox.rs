@@ -51,13 +51,19 @@ struct Flight {
     sent_at: Instant,
 }
 
+impl Flight {
+    fn names(&self, name: &str) -> bool {
+        self.carried.contains(name) || self.removed.contains(name)
+    }
+}
+
 /// A version that the proxy refused, and the names that are not to be sent to it again while it is
 /// current.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) version: Arc<str>,
     pub(crate) names: BTreeSet<String>,
-    /// All names in the refused response: the proxy may have applied any of them.
+    /// All names of which it is not known what the proxy holds, from this refusal or earlier ones.
     pub(crate) doubted: BTreeSet<String>,
 }
 
@@ -111,6 +117,8 @@ pub(crate) struct Outbox {
     flights: VecDeque<Flight>,
     last_nonce: Option<String>,
     refused: Option<Refused>,
+    /// Names in refused responses that no accepted response has named since.
+    doubted: BTreeSet<String>,
     /// The newest version that is known to be in force at the proxy.
     in_force: Option<Arc<str>>,
 }
@@ -126,7 +134,8 @@ impl Outbox {
         // Versions that a proxy claims are those of responses that it accepted, not of what it
         // applied in part.
         let doubted = refused.iter().flat_map(|refused| &refused.doubted);
-        for name in doubted.filter(|name| self.interest.covers(name)) {
+        self.doubted = doubted.filter(|name| self.interest.covers(name)).cloned().collect();
+        for name in &self.doubted {
             self.held.insert(name.clone(), Held::Doubtful(None));
         }
         self.refused = refused;
@@ -144,9 +153,10 @@ impl Outbox {
             self.due.extend(self.held.keys().cloned());
         }
         self.answer |= due.answer;
-        let Self { interest, held, due, .. } = self;
+        let Self { interest, held, due, doubted, .. } = self;
         held.retain(|name, _| interest.covers(name));
         due.retain(|name| interest.covers(name));
+        doubted.retain(|name| interest.covers(name));
     }
 
     /// Owes these names again where the proxy is subscribed to them.
@@ -177,8 +187,8 @@ impl Outbox {
         }?;
         match error {
             None => {
-                let doubtful = self.held.values().any(|held| matches!(held, Held::Doubtful(_)));
-                let complete = flight.complete && !doubtful;
+                self.doubted.retain(|name| !flight.names(name));
+                let complete = flight.complete && self.doubted.is_empty();
                 if complete {
                     self.in_force = Some(Arc::clone(&flight.version));
                 }
@@ -191,9 +201,7 @@ impl Outbox {
     fn doubt(&mut self, flight: Flight, message: String) -> Verdict {
         let Self { held, flights, interest, .. } = self;
         for name in flight.carried.iter().chain(&flight.removed) {
-            let settled_later = flights
-                .iter()
-                .any(|later| later.carried.contains(name) || later.removed.contains(name));
+            let settled_later = flights.iter().any(|later| later.names(name));
             if settled_later || !interest.covers(name) {
                 continue;
             }
@@ -201,7 +209,8 @@ impl Outbox {
             held.insert(name.clone(), Held::Doubtful(resource));
         }
         // A removal that shared its response with a bad resource is tried once more, alone.
-        let doubted = flight.carried.union(&flight.removed).cloned().collect();
+        self.doubted.extend(flight.carried.iter().chain(&flight.removed).cloned());
+        let doubted = self.doubted.clone();
         let names = if flight.carried.is_empty() { flight.removed } else { flight.carried };
         let refused = Refused { version: flight.version, names, doubted };
         self.refused = Some(refused.clone());

@@ -213,7 +213,8 @@ proptest! {
             let mut refused: Vec<String> = Vec::new();
             for _ in 0..10 {
                 for push in stream.burst(&current) {
-                    for name in names(&push).into_iter().chain(push.removed.iter().map(String::as_str)) {
+                    let removed = push.removed.iter().map(String::as_str);
+                    for name in names(&push).into_iter().chain(removed) {
                         let count = refused.iter().filter(|it| *it == name).count();
                         // A removal that was refused beside a resource is tried once more, alone.
                         prop_assert!(count == 0 || (count == 1 && push.resources.is_empty()));
