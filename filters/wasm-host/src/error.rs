@@ -59,16 +59,27 @@ pub enum VmError {
         reason: String,
     },
     /// `proxy_on_vm_start` answered false.
-    #[error("the guest refused to start: proxy_on_vm_start answered false; its log says why")]
-    StartRefused,
+    #[error("the guest refused to start: proxy_on_vm_start answered false; it said: {said}")]
+    StartRefused {
+        /// What it has logged.
+        said: String,
+    },
     /// `proxy_on_configure` answered false.
     #[error(
-        "the guest refused its configuration: proxy_on_configure answered false; its log says why"
+        "the guest refused its configuration: proxy_on_configure answered false; it said: {said}"
     )]
-    ConfigurationRefused,
+    ConfigurationRefused {
+        /// What it has logged.
+        said: String,
+    },
     /// The guest trapped.
-    #[error(transparent)]
-    Trap(#[from] Trap),
+    #[error("{trap}; it said: {said}")]
+    Trap {
+        /// Where and why.
+        trap: Trap,
+        /// What it has logged.
+        said: String,
+    },
 }
 
 /// A guest that stopped in the middle of a call. Its VM runs nothing any more.

@@ -8,6 +8,9 @@ use crate::LogLevel;
 /// A guest that logs without end must not fill the memory of the test that runs it.
 const MAX_RECORDS: usize = 65_536;
 
+/// An error message is for reading.
+const MAX_SAID: usize = 20;
+
 /// One line, by `proxy_log`, by the guest's standard output (as info) or standard error (as error),
 /// or by the host itself where it says why a guest failed (as critical).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,16 @@ impl Logs {
 
     pub(crate) fn all(&self) -> Vec<LogRecord> {
         self.lock().iter().cloned().collect()
+    }
+
+    /// The last of what was said, on one line: for the error of a VM that did not start, and whose
+    /// log nobody can ask for.
+    pub(crate) fn said(&self) -> String {
+        let records = self.lock();
+        let last = records.len().saturating_sub(MAX_SAID);
+        let messages = records.iter().skip(last);
+        let said: Vec<_> = messages.map(|record| record.message.as_str()).collect();
+        if said.is_empty() { "nothing".to_owned() } else { said.join("; ") }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<LogRecord>> {

@@ -45,8 +45,12 @@ impl Machine {
             failure: None,
             last_context: 0,
         };
-        machine.initialize()?;
+        machine.initialize().map_err(|trap| machine.trapped(trap))?;
         Ok(machine)
+    }
+
+    fn trapped(&self, trap: Trap) -> VmError {
+        VmError::Trap { trap, said: self.settings.logs.said() }
     }
 
     /// A reactor has `_initialize`, and maybe a `main` to be run after it; a command has `_start`.
@@ -69,22 +73,30 @@ impl Machine {
         self.store.data_mut().contexts.insert(id, Context::Root(root));
         self.set_configuring(id, true);
         let create = self.exports.on_context_create.clone();
-        self.maybe(id, "proxy_on_context_create", create, (id, 0))?;
+        self.maybe(id, "proxy_on_context_create", create, (id, 0))
+            .map_err(|trap| self.trapped(trap))?;
         self.set_configuring(id, false);
         let size = number(self.settings.vm_configuration.len());
         let start = self.exports.on_vm_start.clone();
-        if self.maybe(id, "proxy_on_vm_start", start, (id, size))? == Some(0) {
-            return Err(VmError::StartRefused);
+        let started = self
+            .maybe(id, "proxy_on_vm_start", start, (id, size))
+            .map_err(|trap| self.trapped(trap))?;
+        if started == Some(0) {
+            let said = self.settings.logs.said();
+            return Err(VmError::StartRefused { said });
         }
         self.set_configuring(id, true);
         let configure = self.exports.on_configure.clone();
         let size = number(configuration.len());
-        let answer = self.maybe(id, "proxy_on_configure", configure, (id, size))?;
+        let configured = self
+            .maybe(id, "proxy_on_configure", configure, (id, size))
+            .map_err(|trap| self.trapped(trap))?;
         self.set_configuring(id, false);
-        match answer {
-            Some(0) => Err(VmError::ConfigurationRefused),
-            _ => Ok(id),
+        if configured == Some(0) {
+            let said = self.settings.logs.said();
+            return Err(VmError::ConfigurationRefused { said });
         }
+        Ok(id)
     }
 
     /// Opens a stream on the current plugin; `None` where there is none. Where the guest traps, the
@@ -229,17 +241,7 @@ impl Machine {
 
     /// `proxy_done` is called from inside the guest, which must return before it is called again.
     fn delete_done_roots(&mut self) {
-        let contexts = self.store.data().contexts.iter();
-        let done: Vec<u32> = contexts
-            .filter(|(_, context)| match context {
-                Context::Root(root) => root.life == RootLife::Done,
-                Context::Stream(_) => false,
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in done {
-            // Out of the map first: deleting calls the guest, which comes back here.
-            self.store.data_mut().contexts.remove(&id);
+        for id in std::mem::take(&mut self.store.data_mut().done_roots) {
             self.delete_root(id);
         }
     }

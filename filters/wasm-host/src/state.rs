@@ -21,6 +21,8 @@ pub(crate) struct HostState {
     pub(crate) random: SeededRandom,
     pub(crate) metrics: DefinedMetrics,
     pub(crate) contexts: HashMap<u32, Context>,
+    /// Roots whose guest called `proxy_done` in the running call.
+    pub(crate) done_roots: Vec<u32>,
     /// The context that the running call was made for.
     pub(crate) current: u32,
     /// The context that the guest said it acts for, until its call returns.
@@ -43,6 +45,7 @@ impl HostState {
             random: SeededRandom::new(settings.seed),
             metrics: DefinedMetrics::default(),
             contexts: HashMap::new(),
+            done_roots: Vec::new(),
             current: 0,
             effective: None,
             settings,
@@ -83,9 +86,12 @@ impl HostState {
 
     /// The root context that host functions act on: the stream's, where they act on a stream.
     pub(crate) fn root_mut(&mut self) -> Option<&mut RootContext> {
-        let id = self.acting();
-        let root = self.stream_by_id(id).map_or(id, |stream| stream.root);
+        let root = self.acting_root();
         self.root_by_id(root)
+    }
+
+    pub(crate) fn acting_root(&self) -> u32 {
+        self.stream().map_or(self.acting(), |stream| stream.root)
     }
 
     pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {

@@ -63,7 +63,7 @@ impl Vm {
                 machine.replace_plugin(Some(plugin));
                 Ok(true)
             }
-            Err(VmError::Trap(trap)) => Err(trap),
+            Err(VmError::Trap { trap, .. }) => Err(trap),
             Err(_) => {
                 machine.replace_plugin(None);
                 Ok(false)

@@ -40,10 +40,9 @@ fn get_bytes(
     length: u32,
     (return_pointer, return_size): (u32, u32),
 ) -> Result<(), Fault> {
-    let end = start.checked_add(length).ok_or(Status::BadArgument)?;
     let piece = with_buffer(guest, kind, |bytes| {
-        let start = clamp(start, bytes);
-        let end = clamp(end, bytes);
+        let (start, length) = (u64::from(start), u64::from(length));
+        let (start, end) = (clamp(start, bytes), clamp(start + length, bytes));
         bytes.get(start..end).unwrap_or_default().to_vec()
     })?;
     give(guest, &piece, return_pointer, return_size)
@@ -108,6 +107,6 @@ fn with_buffer<R>(
     }
 }
 
-fn clamp(position: u32, bytes: &[u8]) -> usize {
+fn clamp(position: u64, bytes: &[u8]) -> usize {
     usize::try_from(position).map_or(bytes.len(), |position| position.min(bytes.len()))
 }

@@ -68,10 +68,13 @@ fn set_effective_context(guest: &mut Guest<'_>, id: u32) -> Result<(), Fault> {
 
 /// Counts only where `proxy_on_done` had answered false.
 fn done(guest: &mut Guest<'_>) -> Result<(), Fault> {
-    let root = guest.data_mut().root_mut().ok_or(Status::NotFound)?;
+    let state = guest.data_mut();
+    let id = state.acting_root();
+    let root = state.root_by_id(id).ok_or(Status::NotFound)?;
     if root.life != RootLife::AwaitingDone {
         return Err(Status::NotFound.into());
     }
     root.life = RootLife::Done;
+    state.done_roots.push(id);
     Ok(())
 }

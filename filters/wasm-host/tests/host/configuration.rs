@@ -31,7 +31,10 @@ fn a_configuration_is_tried_in_a_canary_first() {
 #[test]
 fn a_refused_configuration_does_not_start() {
     let refused = host(CONFIGURED).configuration("!bad").start();
-    assert!(matches!(refused, Err(VmError::ConfigurationRefused)));
+    assert!(
+        matches!(&refused, Err(VmError::ConfigurationRefused { said }) if said == "!bad"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn a_guest_that_refuses_to_start_does_not_start() {
     )
     .vm_configuration("!")
     .start();
-    assert!(matches!(refused, Err(VmError::StartRefused)));
+    assert!(matches!(refused, Err(VmError::StartRefused { .. })));
 }
 
 #[test]
@@ -126,6 +129,29 @@ fn a_trap_while_configuring_the_canary_is_a_refusal() {
     assert_eq!(vm.configure("long enough"), Ok(false));
     assert_eq!(vm.failure(), None);
     assert_eq!(vm.configure("ok"), Ok(true));
+}
+
+#[test]
+fn a_trap_at_the_start_says_what_the_guest_said() {
+    let refused =
+        host(r#"(func (export "_initialize") (call $say <<no clock>>) unreachable)"#).start();
+    let error = refused.expect_err("a trap").to_string();
+    assert!(error.contains("_initialize") && error.contains("no clock"), "{error}");
+}
+
+#[test]
+fn a_refusal_of_the_running_vm_leaves_no_plugin_and_fails_closed() {
+    // The canary has its own statics, so only the running VM is at its second configuration.
+    let vm = start(
+        r#"(global $configured (mut i32) (i32.const 0))
+           (func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (global.set $configured (i32.add (global.get $configured) (i32.const 1)))
+             (i32.lt_u (global.get $configured) (i32.const 2)))"#,
+    );
+    pass(&vm);
+    assert_eq!(vm.configure("two"), Ok(false));
+    let response = vm.request(get()).request_headers(true).local_response().unwrap();
+    assert_eq!(response.status, 503);
 }
 
 #[test]

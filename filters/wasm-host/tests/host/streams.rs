@@ -120,7 +120,7 @@ fn a_body_that_is_paused_is_joined_and_goes_on_as_the_filter_left_it() {
     let vm = start(
         r#"(func (export "proxy_on_request_body") (param $id i32) (param $size i32) (param $end i32) (result i32)
              (if (i32.eqz (local.get $end)) (then (return (i32.const 1))))
-             (drop (call $get_buffer (i32.const 0) (i32.const 1) (i32.const 3) (i32.const 0) (i32.const 4)))
+             (drop (call $get_buffer (i32.const 0) (i32.const 1) (i32.const -1) (i32.const 0) (i32.const 4)))
              (call $say (i32.load (i32.const 0)) (i32.load (i32.const 4)))
              (drop (call $set_buffer (i32.const 0) (i32.const 0) (i32.const 0) <<[>>))
              (drop (call $set_buffer (i32.const 0) (i32.const 1000) (i32.const 0) <<]>>))
