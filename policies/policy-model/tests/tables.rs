@@ -18,7 +18,7 @@ fn tenant(id: &str) -> TenantRow {
         cluster: "plane:shared".to_owned(),
         interval_ns: 10_000_000,
         burst: 20,
-        suspended: id.len() % 2 == 0,
+        suspended: id.len().is_multiple_of(2),
     }
 }
 

@@ -29,7 +29,7 @@ pub enum FetchError {
     #[error("expected an answer from {url}, found: {found}")]
     NoAnswer {
         /// Where it was asked.
-        url: Url,
+        url: String,
         /// What happened, with its causes.
         found: String,
     },
@@ -37,7 +37,7 @@ pub enum FetchError {
     #[error("expected status 200 from {url}, found {found}")]
     Status {
         /// Where it was asked.
-        url: Url,
+        url: String,
         /// What it answered.
         found: StatusCode,
     },
@@ -45,7 +45,7 @@ pub enum FetchError {
     #[error("expected at most {MAX_BODY_BYTES} bytes from {url}, found more")]
     TooLarge {
         /// Where it was asked.
-        url: Url,
+        url: String,
     },
     /// The answer is not what was asked for.
     #[error("expected {what} from {url}, found: {found}")]
@@ -53,7 +53,7 @@ pub enum FetchError {
         /// What was asked for.
         what: &'static str,
         /// Where it was asked.
-        url: Url,
+        url: String,
         /// What is wrong with it.
         found: String,
     },
@@ -92,9 +92,12 @@ pub(crate) async fn fetch(
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let url = address("issuer", &format!("{base}/.well-known/openid-configuration"))?;
     let (_, body) = get(client, &url).await?;
-    let discovery: Discovery = serde_json::from_slice(&body).map_err(|error| {
-        FetchError::Malformed { what: "a discovery document", url, found: error.to_string() }
-    })?;
+    let discovery: Discovery =
+        serde_json::from_slice(&body).map_err(|error| FetchError::Malformed {
+            what: "a discovery document",
+            url: url.to_string(),
+            found: error.to_string(),
+        })?;
     if discovery.issuer != issuer {
         return Err(FetchError::OtherIssuer {
             expected: issuer.to_owned(),
@@ -105,7 +108,7 @@ pub(crate) async fn fetch(
     let (headers, body) = get(client, &url).await?;
     let set = jwk::read_set(&body).map_err(|found| FetchError::Malformed {
         what: "a key set",
-        url,
+        url: url.to_string(),
         found,
     })?;
     Ok(Fetched { set, fresh_for: freshness.of(&headers) })
@@ -119,8 +122,10 @@ fn address(what: &'static str, text: &str) -> Result<Url, FetchError> {
 }
 
 async fn get(client: &Client, url: &Url) -> Result<(HeaderMap, Vec<u8>), FetchError> {
-    let no_answer =
-        |error: reqwest::Error| FetchError::NoAnswer { url: url.clone(), found: causes(&error) };
+    let no_answer = |error: reqwest::Error| FetchError::NoAnswer {
+        url: url.to_string(),
+        found: causes(&error),
+    };
     let mut answer = client
         .get(url.clone())
         .header(reqwest::header::ACCEPT, "application/json")
@@ -128,12 +133,12 @@ async fn get(client: &Client, url: &Url) -> Result<(HeaderMap, Vec<u8>), FetchEr
         .await
         .map_err(no_answer)?;
     if answer.status() != StatusCode::OK {
-        return Err(FetchError::Status { url: url.clone(), found: answer.status() });
+        return Err(FetchError::Status { url: url.to_string(), found: answer.status() });
     }
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(FetchError::TooLarge { url: url.clone() });
+            return Err(FetchError::TooLarge { url: url.to_string() });
         }
         body.extend_from_slice(&chunk);
     }
