@@ -3,8 +3,7 @@
 use std::{rc::Rc, sync::LazyLock};
 
 use jwt_simple::prelude::{
-    Claims, Duration, ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike as _, ES256KeyPair,
-    RS256KeyPair, RSAKeyPairLike,
+    Claims, Duration, ECDSAP256KeyPairLike, ES256KeyPair, RS256KeyPair, RSAKeyPairLike,
 };
 use passport::{Passport, SigningKey, Verifier, seal::SealKey};
 use policy_model::table::{GateRows, IssuerRow, KeyRow, SealedKeyRow, TenantRow};

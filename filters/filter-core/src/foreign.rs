@@ -51,6 +51,18 @@ pub fn result(answer: &[u8]) -> bool {
     VerifySignatureResult::decode(answer).is_ok_and(|answer| answer.result)
 }
 
+/// The host's side, for hosts that are not Envoy: what `verify` says to `arguments`, encoded;
+/// `None` where they cannot be read. `verify` is given hash, key, signature and message.
+pub fn answer(
+    arguments: &[u8],
+    verify: impl FnOnce(&str, &[u8], &[u8], &[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let arguments = VerifySignatureArguments::decode(arguments).ok()?;
+    let VerifySignatureArguments { public_key, text, signature, hash_function } = arguments;
+    let result = verify(&hash_function, &public_key, &signature, &text);
+    Some(VerifySignatureResult { result, error: String::new() }.encode_to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -61,6 +73,20 @@ mod tests {
     fn arguments_have_the_layout_of_the_message() {
         let bytes = arguments("sha256", b"K", b"SS", b"T");
         assert_eq!(bytes, b"\x0a\x01K\x12\x01T\x1a\x02SS\x22\x06sha256");
+    }
+
+    #[test]
+    fn a_question_arrives_as_it_was_asked_and_so_does_its_answer() {
+        for yes in [true, false] {
+            let asked = arguments("sha384", b"key", b"signature", b"message");
+            let answered = answer(&asked, |hash, key, signature, message| {
+                assert_eq!((hash, key), ("sha384", b"key".as_slice()));
+                assert_eq!((signature, message), (b"signature".as_slice(), b"message".as_slice()));
+                yes
+            });
+            assert_eq!(answered.map(|bytes| result(&bytes)), Some(yes));
+        }
+        assert_eq!(answer(b"\xff", |_, _, _, _| true), None);
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use std::rc::Rc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jwt_simple::prelude::{
-    Claims, Duration, ECDSAP256KeyPairLike, HS256Key, HeaderOptions, MACLike, RSAKeyPairLike,
-};
+use jwt_simple::prelude::{ECDSAP256KeyPairLike, ES256KeyPair, HS256Key, HeaderOptions, MACLike};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tenancy::{Tier, headers, problem::Problem};
@@ -186,7 +184,7 @@ fn an_issuer_can_speak_only_with_its_own_keys_and_for_its_own_orgs() {
     let deployment = Deployment::new();
     let worker = deployment.worker();
     let by_dl = |iss: &str, org: &str, kid: &str| {
-        let pair = deployment.dl.clone().with_key_id(kid);
+        let pair = ES256KeyPair::from_bytes(&deployment.dl.to_bytes()).unwrap().with_key_id(kid);
         worker.ask_with(&es256(&pair, deployment.claims(iss, org)))
     };
     assert_eq!(by_dl(DL, "org_dl", "dl-1"), FORWARD);
@@ -200,7 +198,7 @@ fn an_issuer_can_speak_only_with_its_own_keys_and_for_its_own_orgs() {
 fn a_token_without_a_kid_needs_a_key_that_is_the_only_one() {
     let deployment = Deployment::new();
     let host = deployment.host();
-    let no_kid = jwt_simple::prelude::ES256KeyPair::from_bytes(&deployment.ua.to_bytes()).unwrap();
+    let no_kid = ES256KeyPair::from_bytes(&deployment.ua.to_bytes()).unwrap();
     let token = es256(&no_kid, deployment.claims(UA, "org_ua"));
     let mut rows = deployment.rows();
     let gate = deployment.configure(&Rc::default(), &host, rows.clone()).unwrap();
@@ -224,7 +222,7 @@ fn a_badly_signed_token_costs_one_verification_and_a_good_one_no_more_ever_after
     }
     assert_eq!(worker.host.verifications(), 1);
 
-    let forger = jwt_simple::prelude::ES256KeyPair::generate().with_key_id("ua-1");
+    let forger = ES256KeyPair::generate().with_key_id("ua-1");
     let bad = es256(&forger, deployment.claims(UA, "org_ua"));
     for _ in 0..3 {
         assert_eq!(worker.ask_with(&bad), denied(Problem::BadSignature));
@@ -238,7 +236,7 @@ fn a_host_without_native_verification_decides_the_same() {
     let deployment = Deployment::new();
     let worker = deployment.worker_on(deployment.host().without_native_verification());
     let claims = || deployment.claims(UA, "org_ua");
-    let forger = jwt_simple::prelude::ES256KeyPair::generate().with_key_id("ua-1");
+    let forger = ES256KeyPair::generate().with_key_id("ua-1");
     assert_eq!(worker.ask_with(&deployment.ua_token()), FORWARD);
     assert_eq!(worker.ask_with(&rs256(claims())), FORWARD);
     assert_eq!(worker.ask_with(&es256(&forger, claims())), denied(Problem::BadSignature));
@@ -247,14 +245,12 @@ fn a_host_without_native_verification_decides_the_same() {
         let token = ua_token_but(&deployment, json!({"exp": exp}));
         assert_eq!(worker.ask_with(&token), denied(problem));
     }
-    let (head, signature) = rs256(claims()).rsplit_once('.').map(own).unwrap();
-    let cut = format!("{head}.{}", &signature[..signature.len() - 4]);
+    let token = rs256(claims());
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let cut = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&signature[..255]));
     assert_eq!(worker.ask_with(&cut), denied(Problem::BadSignature));
     assert_eq!(worker.host.verifications(), 0);
-}
-
-fn own((a, b): (&str, &str)) -> (String, String) {
-    (a.to_owned(), b.to_owned())
 }
 
 #[test]
@@ -438,15 +434,6 @@ fn our_own_passport_is_no_token_of_a_customer() {
     assert_eq!(worker.ask_with(&deployment.ua_token()), FORWARD);
     let passport = only(&worker.host.request(), headers::PASSPORT);
     assert!(matches!(worker.ask_with(&passport), Verdict::Denied(_)));
-}
-
-#[test]
-fn a_hmac_of_an_empty_secret_is_no_signature() {
-    let deployment = Deployment::new();
-    let worker = deployment.worker();
-    let claims = Claims::create(Duration::from_secs(60)).with_issuer(UA);
-    let token = HS256Key::from_bytes(&[]).authenticate(claims).unwrap();
-    assert_eq!(worker.ask_with(&token), denied(Problem::AlgorithmNotAllowed));
 }
 
 proptest! {
