@@ -65,7 +65,8 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Bytes that are no events although the log had gone on after them.
     pub damages: Vec<Damage>,
-    /// Events that were in the log and are not any more.
+    /// Events that were in the log and are not any more. Where a segment's header is damaged,
+    /// those of a failed batch before it may be counted too.
     pub missing_events: u64,
 }
 
@@ -168,9 +169,8 @@ impl Pass<'_> {
     ) -> Result<(), OpenError> {
         let bytes = fs::read(path).map_err(io_error("read", path))?;
         let is_last = void_from == u64::MAX;
-        if let Some(header) = header {
-            self.expect(header.continues_from, path);
-        }
+        // Without a header, numbers that a failed batch used up cannot be told from lost events.
+        self.expect(header.map_or(first, |header| header.continues_from), path);
         self.end = Some(first.max(self.end.unwrap_or(first)));
         let start = if header.is_some() { HEADER_BYTES } else { 0 };
         let mut scanner = Scanner::new(&bytes, start, first, void_from);
