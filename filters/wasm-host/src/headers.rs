@@ -14,8 +14,9 @@ use std::fmt;
 /// assert_eq!(headers.get_all("accept").count(), 2);
 /// ```
 ///
-/// Envoy joins repeated values of the headers that it has a slot for (`:path`, `content-type`, ...)
-/// with a comma before any filter sees them; this map does not. Give it what Envoy would give.
+/// Envoy joins repeated values of the headers that it has a slot for (`:path`, `content-type`, and in
+/// its full build `authorization` too) with a comma before any filter sees them; this map does not.
+/// Give it what Envoy would give.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     entries: Vec<(String, Vec<u8>)>,
