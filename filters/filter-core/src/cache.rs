@@ -17,20 +17,21 @@ pub(crate) struct Generations<V> {
     max_bytes: usize,
 }
 
-impl<V> Generations<V> {
+impl<V: Clone> Generations<V> {
     /// A cache whose generations hold at most `max_entries` values under keys of at most
     /// `max_bytes` together.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, max_entries, max_bytes }
     }
 
-    /// The value under `key`.
-    pub(crate) fn get(&mut self, key: &str) -> Option<&V> {
-        if !self.young.contains_key(key) {
-            let (key, value) = self.old.remove_entry(key)?;
-            self.put(key, value);
+    /// A copy of the value under `key`.
+    pub(crate) fn get(&mut self, key: &str) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
         }
-        self.young.get(key)
+        let (key, value) = self.old.remove_entry(key)?;
+        self.put(key, value.clone());
+        Some(value)
     }
 
     /// Puts `value` under `key`, over what was there.
@@ -69,7 +70,7 @@ mod tests {
         cache.insert("used", 0);
         for n in 1..100 {
             cache.insert(&format!("once{n}"), n);
-            assert_eq!(cache.get("used"), Some(&0));
+            assert_eq!(cache.get("used"), Some(0));
         }
         assert_eq!(cache.get("once1"), None);
         assert!(cache.len() <= 8);
@@ -89,11 +90,11 @@ mod tests {
         let mut cache = Generations::new(2, 1000);
         cache.insert("a", 1);
         cache.insert("a", 2);
-        assert_eq!(cache.get("a"), Some(&2));
+        assert_eq!(cache.get("a"), Some(2));
         cache.insert("b", 0);
         cache.insert("c", 0);
         cache.insert("a", 3);
-        assert_eq!(cache.get("a"), Some(&3));
+        assert_eq!(cache.get("a"), Some(3));
         assert_eq!(cache.len(), 3);
     }
 }

@@ -107,6 +107,8 @@ mod tests {
             token(r#"{"kid":"k"}"#, "{}"),
             token(r#"{"alg":["RS256"]}"#, "{}"),
             token(r#"{"alg":"RS256"}"#, "[]"),
+            token(r#"{"alg":"RS256"}"#, r#"{"iss":"a","iss":"b"}"#),
+            token(r#"{"alg":"RS256"}"#, r#"{"org_id":"a","org_id":"b"}"#),
             token(r#"{"alg":"RS256"}"#, "{} {}"),
             token(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(1024)), "{}"),
         ];

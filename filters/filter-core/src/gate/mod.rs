@@ -32,7 +32,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Bounds of what is remembered: twice this many tokens, twice this many bytes of them.
 const MAX_TOKENS: usize = 5_000;
-const MAX_TOKEN_BYTES: usize = 8 << 20;
+const MAX_REMEMBERED_BYTES: usize = 8 << 20;
 
 /// A passport with less than this to live is minted anew, so that a request that waits on its way
 /// does not arrive with an expired one. In seconds.
@@ -55,7 +55,7 @@ struct VmState {
 impl Default for VmState {
     fn default() -> Self {
         Self {
-            tokens: Generations::new(MAX_TOKENS, MAX_TOKEN_BYTES),
+            tokens: Generations::new(MAX_TOKENS, MAX_REMEMBERED_BYTES),
             request_ids: None,
             policy: None,
         }
@@ -160,7 +160,7 @@ impl Gate {
     /// text. Under a new table every token is verified anew, once: its issuer, key or org may be
     /// gone from it, and one native verification costs less than being clever about which.
     fn identify(&self, host: &impl Host, token: &str, now: u64) -> Result<Rc<Identity>, Problem> {
-        let known = self.vm.state.borrow_mut().tokens.get(token).map(Rc::clone);
+        let known = self.vm.state.borrow_mut().tokens.get(token);
         if let Some(identity) = known.filter(|known| known.revision == self.revision()) {
             return if now < identity.expires_at {
                 Ok(identity)

@@ -82,18 +82,23 @@ fn ua_token_but(deployment: &Deployment, changes: Value) -> String {
 #[test]
 fn each_wrong_claim_has_its_own_denial() {
     let deployment = Deployment::new();
-    let worker = deployment.worker();
+    let native = deployment.worker();
+    let ours = deployment.worker_on(deployment.host().without_native_verification());
     let now = deployment.clock.unix_secs();
     let cases = [
         (json!({"exp": now}), Problem::TokenExpired),
         (json!({"exp": now as f64 + 0.9}), Problem::TokenExpired),
-        (json!({"exp": -1}), Problem::TokenExpired),
+        (json!({"exp": -1}), Problem::MalformedToken),
         (json!({"exp": null}), Problem::TokenExpired),
         (json!({"exp": "tomorrow"}), Problem::MalformedToken),
         (json!({"nbf": now + 61}), Problem::TokenNotYetValid),
         (json!({"iat": now + 61}), Problem::TokenNotYetValid),
         (json!({"nbf": now as f64 + 60.5}), Problem::TokenNotYetValid),
         (json!({"nbf": []}), Problem::MalformedToken),
+        (json!({"exp": 0}), Problem::TokenExpired),
+        (json!({"sub": 7}), Problem::MalformedToken),
+        (json!({"aud": 7}), Problem::MalformedToken),
+        (json!({"aud": [fixture::AUDIENCE, 7]}), Problem::MalformedToken),
         (json!({"aud": "https://other.example"}), Problem::WrongAudience),
         (json!({"aud": ["https://other.example"]}), Problem::WrongAudience),
         (json!({"aud": []}), Problem::WrongAudience),
@@ -111,12 +116,14 @@ fn each_wrong_claim_has_its_own_denial() {
         (json!({"iss": DL}), Problem::UnknownKey),
     ];
     for (changes, problem) in cases {
-        let verdict = worker.ask_with(&ua_token_but(&deployment, changes.clone()));
-        assert_eq!(verdict, denied(problem), "{changes}");
-        let reply = worker.host.replied().unwrap();
-        assert_eq!(reply.status, problem.status());
-        let body: Value = serde_json::from_str(&reply.body).unwrap();
-        assert_eq!(body["code"], problem.code());
+        let token = ua_token_but(&deployment, changes.clone());
+        for worker in [&native, &ours] {
+            assert_eq!(worker.ask_with(&token), denied(problem), "{changes}");
+            let reply = worker.host.replied().unwrap();
+            assert_eq!(reply.status, problem.status());
+            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(body["code"], problem.code());
+        }
     }
 }
 
