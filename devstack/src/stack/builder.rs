@@ -24,6 +24,7 @@ const RS256_EVERY: usize = 8;
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct StackBuilder {
+    bulkhead: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     keep_state: bool,
     listen: Option<SocketAddr>,
@@ -36,6 +37,7 @@ pub struct StackBuilder {
 impl Default for StackBuilder {
     fn default() -> Self {
         Self {
+            bulkhead: None,
             state_dir: None,
             keep_state: false,
             listen: None,
@@ -48,6 +50,13 @@ impl Default for StackBuilder {
 }
 
 impl StackBuilder {
+    /// The `bulkhead` binary; [`environment::bulkhead`] where it is not said.
+    #[must_use]
+    pub fn bulkhead(mut self, program: impl Into<PathBuf>) -> Self {
+        self.bulkhead = Some(program.into());
+        self
+    }
+
     /// Where state and logs go; a temporary folder where it is not said.
     #[must_use]
     pub fn state_dir(mut self, state_dir: impl Into<PathBuf>) -> Self {
@@ -104,7 +113,10 @@ impl StackBuilder {
     /// # Errors
     /// Where something is missing, is refused or does not become ready; with the end of its log.
     pub async fn start(self) -> Result<Stack> {
-        let bulkhead = environment::bulkhead()?;
+        let bulkhead = match &self.bulkhead {
+            Some(program) => program.clone(),
+            None => environment::bulkhead()?,
+        };
         let state = StateDir::open(self.state_dir.clone(), self.keep_state)?;
         let declared = Declared::read(&self.resources)?;
         let issuer = DevIssuer::start(orgs(&declared)).await?;

@@ -183,12 +183,12 @@ mod tests {
     const EXAMPLE: &str = "apiVersion: bulkhead.dev/v1
 kind: Tenant
 metadata: {name: org_a}
-spec: {tier: pool, dataPlane: shared}
+spec: {tier: pool, dataPlane: shared, models: [{name: m, model: both, version: v}]}
 ---
 apiVersion: bulkhead.dev/v1
 kind: Tenant
 metadata: {name: org_b}
-spec: {tier: silo, dataPlane: silo-b}
+spec: {tier: silo, dataPlane: silo-b, models: [{name: m, model: own, version: v}]}
 ---
 apiVersion: bulkhead.dev/v1
 kind: Tier
@@ -201,11 +201,21 @@ metadata: {name: silo}
 spec: {rateLimit: {requests: 1, burst: 1}}
 ";
 
+    fn models() -> String {
+        let model = |name: &str, trained_on: &str| {
+            let digest = tenancy::Digest::of(name.as_bytes());
+            format!(
+                "---\napiVersion: bulkhead.dev/v1\nkind: Model\nmetadata: {{name: {name}}}\nspec: {{versions: [{{version: v, artifact: {name}.onnx, digest: \"{digest}\", trainedOn: [{trained_on}]}}]}}\n"
+            )
+        };
+        model("both", "org_a, org_b") + &model("own", "org_b")
+    }
+
     #[tokio::test]
     async fn what_is_rendered_compiles_with_the_example_and_warns_of_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tenants.yaml");
-        fs::write(&file, EXAMPLE).unwrap();
+        fs::write(&file, EXAMPLE.to_owned() + &models()).unwrap();
         let elsewhere = folder.path().join("production.yaml");
         let plane = "apiVersion: bulkhead.dev/v1\nkind: DataPlane\nmetadata: {name: silo-b}\nspec: {region: eu-central-1, tiers: [silo], exclusiveTo: org_b, endpoints: [{address: 10.0.0.1, port: 80}]}\n";
         fs::write(&elsewhere, plane).unwrap();
