@@ -1,1 +1,5 @@
-//! stub
+//! The suite: what every test of the whole deployment shares.
+//!
+//! Start with [`scenario`].
+
+pub mod scenario;
