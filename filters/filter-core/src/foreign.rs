@@ -9,18 +9,18 @@ pub const NAME: &str = "verify_signature";
 /// What the function is asked.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct VerifySignatureArguments {
+    /// `sha256`, `sha384` or `sha512`.
+    #[prost(string, tag = "1")]
+    pub hash_function: String,
     /// DER `SubjectPublicKeyInfo` (RFC 5280, 4.1).
-    #[prost(bytes = "vec", tag = "1")]
-    pub public_key: Vec<u8>,
-    /// What was signed.
     #[prost(bytes = "vec", tag = "2")]
-    pub text: Vec<u8>,
+    pub public_key: Vec<u8>,
     /// The signature, for ECDSA in DER.
     #[prost(bytes = "vec", tag = "3")]
     pub signature: Vec<u8>,
-    /// `sha256`, `sha384` or `sha512`.
-    #[prost(string, tag = "4")]
-    pub hash_function: String,
+    /// What was signed.
+    #[prost(bytes = "vec", tag = "4")]
+    pub text: Vec<u8>,
 }
 
 /// What the function answers.
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn arguments_have_the_layout_of_the_message() {
         let bytes = arguments("sha256", b"K", b"SS", b"T");
-        assert_eq!(bytes, b"\x0a\x01K\x12\x01T\x1a\x02SS\x22\x06sha256");
+        assert_eq!(bytes, b"\x0a\x06sha256\x12\x01K\x1a\x02SS\x22\x01T");
     }
 
     #[test]
