@@ -1,0 +1,328 @@
+//! Assignments as requests are decided by them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use passport::{Verifier, VerifyingKey};
+use policy_model::assignment::{
+    AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, TENANT_ASSIGNMENT_TYPE, TenantAssignment,
+};
+use prost::Message;
+use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
+
+use super::resources::Resources;
+use crate::passport_check::PassportCheck;
+
+/// All that this node may serve. The empty one serves nobody.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) node: Option<Arc<Node>>,
+    tenants: HashMap<TenantId, Arc<TenantModels>>,
+}
+
+/// What holds for all tenants of the node.
+pub(crate) struct Node {
+    pub(crate) region: String,
+    pub(crate) passports: PassportCheck,
+}
+
+/// One tenant's models, by public name.
+pub(crate) struct TenantModels {
+    pub(crate) tier: Tier,
+    models: BTreeMap<ModelName, Versions>,
+}
+
+struct Versions {
+    default: Version,
+    versions: BTreeMap<Version, Arc<Assigned>>,
+}
+
+/// A model version that may answer one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) tenant: TenantId,
+    /// The public name.
+    pub(crate) name: ModelName,
+    pub(crate) version: Version,
+    /// The registry's name.
+    pub(crate) model: ModelName,
+    pub(crate) digest: Digest,
+    pub(crate) trained_on: BTreeSet<TenantId>,
+}
+
+/// An assignment that is refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssignmentError {
+    #[error("expected resources of our own two types, found `{type_url}`")]
+    UnknownType { type_url: String },
+    #[error("resource `{resource}` cannot be decoded: {reason}")]
+    Undecodable { resource: String, reason: String },
+    #[error("resource `{resource}`: {reason}")]
+    Malformed { resource: String, reason: String },
+    #[error(
+        "expected the node assignment of data plane `{expected}`, found that of `{found}`: this \
+         node was started for the wrong one, or asked for the wrong one"
+    )]
+    OtherDataPlane { expected: DataPlaneId, found: String },
+}
+
+impl Table {
+    /// The table of all `resources`.
+    pub(crate) fn build(
+        resources: &Resources,
+        data_plane: &DataPlaneId,
+    ) -> Result<Self, AssignmentError> {
+        let mut table = Self::default();
+        for (type_url, name, value) in resources.iter() {
+            table.upsert(type_url, name, value, data_plane)?;
+        }
+        Ok(table)
+    }
+
+    /// A table to change; what does not change is shared.
+    pub(crate) fn copy(&self) -> Self {
+        Self { node: self.node.clone(), tenants: self.tenants.clone() }
+    }
+
+    pub(crate) fn upsert(
+        &mut self,
+        type_url: &str,
+        name: &str,
+        value: &[u8],
+        data_plane: &DataPlaneId,
+    ) -> Result<(), AssignmentError> {
+        match type_url {
+            TENANT_ASSIGNMENT_TYPE => {
+                let (tenant, models) = tenant(name, value)?;
+                self.tenants.insert(tenant, Arc::new(models));
+            }
+            NODE_ASSIGNMENT_TYPE => self.node = Some(Arc::new(node(name, value, data_plane)?)),
+            other => return Err(AssignmentError::UnknownType { type_url: other.to_owned() }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, type_url: &str, name: &str) {
+        match type_url {
+            TENANT_ASSIGNMENT_TYPE => {
+                self.tenants.remove(name);
+            }
+            NODE_ASSIGNMENT_TYPE => self.node = None,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> Option<&Arc<TenantModels>> {
+        self.tenants.get(tenant)
+    }
+
+    pub(crate) fn tenants(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Every model version of every tenant.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
+        self.tenants
+            .values()
+            .flat_map(|tenant| tenant.models.values())
+            .flat_map(|model| model.versions.values())
+    }
+
+    /// The artifacts that are needed here.
+    pub(crate) fn digests(&self) -> BTreeSet<Digest> {
+        self.assigned().map(|assigned| assigned.digest).collect()
+    }
+}
+
+impl TenantModels {
+    /// What answers to `name`, and to `version` where one is named.
+    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Option<&Arc<Assigned>> {
+        let model = self.models.get(name)?;
+        match version {
+            Some(version) => model.versions.get(version),
+            None => model.versions.get(&model.default),
+        }
+    }
+
+    /// The versions that answer to `name`.
+    pub(crate) fn versions(&self, name: &ModelName) -> Vec<Version> {
+        self.models
+            .get(name)
+            .map(|model| model.versions.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+}
+
+fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), AssignmentError> {
+    let malformed =
+        |reason: String| AssignmentError::Malformed { resource: name.to_owned(), reason };
+    let assignment = TenantAssignment::decode(value).map_err(undecodable(name))?;
+    if assignment.tenant != name {
+        let reason =
+            format!("expected it to be of the tenant of its name, found `{}`", assignment.tenant);
+        return Err(malformed(reason));
+    }
+    let tenant: TenantId =
+        name.parse().map_err(|e: tenancy::NameError| malformed(e.to_string()))?;
+    let tier: Tier =
+        assignment.tier.parse().map_err(|e: tenancy::UnknownTier| malformed(e.to_string()))?;
+    let mut found: BTreeMap<ModelName, Vec<(bool, Arc<Assigned>)>> = BTreeMap::new();
+    for model in assignment.models {
+        let default = model.default;
+        let assigned = assigned(&tenant, model).map_err(malformed)?;
+        found.entry(assigned.name.clone()).or_default().push((default, Arc::new(assigned)));
+    }
+    let models = found
+        .into_iter()
+        .map(|(name, found)| Ok((name.clone(), versions(&name, found).map_err(malformed)?)))
+        .collect::<Result<_, AssignmentError>>()?;
+    Ok((tenant, TenantModels { tier, models }))
+}
+
+fn versions(name: &ModelName, found: Vec<(bool, Arc<Assigned>)>) -> Result<Versions, String> {
+    let mut defaults = found.iter().filter(|(default, _)| *default);
+    let (Some((_, default)), None) = (defaults.next(), defaults.next()) else {
+        return Err(format!("expected exactly one default version of model `{name}`"));
+    };
+    let default = default.version.clone();
+    let mut versions = BTreeMap::new();
+    for (_, assigned) in found {
+        let version = assigned.version.clone();
+        if versions.insert(version.clone(), assigned).is_some() {
+            return Err(format!(
+                "expected version `{version}` of model `{name}` once, found it twice"
+            ));
+        }
+    }
+    Ok(Versions { default, versions })
+}
+
+fn assigned(tenant: &TenantId, model: AssignedModel) -> Result<Assigned, String> {
+    fn named<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+        text.parse().map_err(|error: T::Err| error.to_string())
+    }
+    let trained_on: BTreeSet<TenantId> =
+        model.trained_on.iter().map(|org| named(org)).collect::<Result<_, _>>()?;
+    if trained_on.is_empty() {
+        return Err(format!(
+            "expected `trained_on` of model `{}` to name tenants, found none",
+            model.name
+        ));
+    }
+    Ok(Assigned {
+        tenant: tenant.clone(),
+        name: named(&model.name)?,
+        version: named(&model.version)?,
+        model: named(&model.model)?,
+        digest: named(&model.digest)?,
+        trained_on,
+    })
+}
+
+fn node(name: &str, value: &[u8], expected: &DataPlaneId) -> Result<Node, AssignmentError> {
+    let assignment = NodeAssignment::decode(value).map_err(undecodable(name))?;
+    if assignment.data_plane != expected.as_str() || name != expected.as_str() {
+        let found = assignment.data_plane;
+        return Err(AssignmentError::OtherDataPlane { expected: expected.clone(), found });
+    }
+    let keys = assignment
+        .passport_keys
+        .into_iter()
+        .map(|key| VerifyingKey { id: key.id, bytes: key.public_key });
+    let verifier = Verifier::new(keys).map_err(|error| AssignmentError::Malformed {
+        resource: name.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let passports = PassportCheck::new(verifier, expected.clone());
+    Ok(Node { region: assignment.region, passports })
+}
+
+fn undecodable(name: &str) -> impl FnOnce(prost::DecodeError) -> AssignmentError {
+    let resource = name.to_owned();
+    move |error| AssignmentError::Undecodable { resource, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn model(name: &str, version: &str, default: bool) -> AssignedModel {
+        AssignedModel {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            default,
+            model: "pooled".to_owned(),
+            digest: Digest::of(version.as_bytes()).to_string(),
+            trained_on: vec!["ua".to_owned(), "dl".to_owned()],
+        }
+    }
+
+    fn ua(models: Vec<AssignedModel>) -> TenantAssignment {
+        TenantAssignment { tenant: "ua".to_owned(), tier: "pool".to_owned(), models }
+    }
+
+    fn put(assignment: &TenantAssignment) -> Result<Table, AssignmentError> {
+        let mut table = Table::default();
+        let plane = "shared".parse().unwrap();
+        table.upsert(TENANT_ASSIGNMENT_TYPE, "ua", &assignment.encode_to_vec(), &plane)?;
+        Ok(table)
+    }
+
+    #[test]
+    fn the_default_version_answers_where_none_is_named() {
+        let table = put(&ua(vec![model("m", "1", false), model("m", "2", true)])).unwrap();
+        let models = table.tenant(&"ua".parse().unwrap()).unwrap();
+        let version = |named| models.find("m", named).map(|assigned| assigned.version.to_string());
+        assert_eq!(version(None).as_deref(), Some("2"));
+        assert_eq!(version(Some("1")).as_deref(), Some("1"));
+        assert_eq!(version(Some("3")), None);
+        assert!(models.find("other", None).is_none());
+    }
+
+    #[test]
+    fn an_assignment_that_cannot_be_meant_is_refused() {
+        let changed = |change: fn(&mut AssignedModel)| {
+            let mut changed = model("m", "1", true);
+            change(&mut changed);
+            ua(vec![changed])
+        };
+        let mut refused = vec![
+            ua(vec![model("m", "1", false)]),
+            ua(vec![model("m", "1", true), model("m", "2", true)]),
+            ua(vec![model("m", "1", true), model("m", "1", false)]),
+            changed(|model| model.name = "../m".to_owned()),
+            changed(|model| model.digest = "sha256:00".to_owned()),
+            changed(|model| model.trained_on.clear()),
+        ];
+        refused.push(TenantAssignment { tier: "gold".to_owned(), ..ua(vec![]) });
+        refused.push(TenantAssignment { tenant: "dl".to_owned(), ..ua(vec![]) });
+        for assignment in refused {
+            assert!(put(&assignment).is_err(), "{assignment:?}");
+        }
+    }
+
+    #[test]
+    fn the_node_assignment_of_another_data_plane_is_refused() {
+        let assignment = NodeAssignment { data_plane: "silo".to_owned(), ..Default::default() };
+        let refused = Table::default().upsert(
+            NODE_ASSIGNMENT_TYPE,
+            "silo",
+            &assignment.encode_to_vec(),
+            &"shared".parse().unwrap(),
+        );
+        assert!(matches!(refused, Err(AssignmentError::OtherDataPlane { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_taken_without_a_panic(bytes: Vec<u8>, node: bool) {
+            let type_url = if node { NODE_ASSIGNMENT_TYPE } else { TENANT_ASSIGNMENT_TYPE };
+            let plane = "shared".parse().unwrap();
+            let _ = Table::default().upsert(type_url, "shared", &bytes, &plane);
+        }
+    }
+}

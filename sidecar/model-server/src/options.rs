@@ -1,0 +1,87 @@
+//! What an operator sets.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// How a sidecar is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where assignments, artifacts and the usage log live. It belongs to one sidecar alone.
+    pub state_dir: PathBuf,
+    /// Where requests are taken.
+    pub listen: Listen,
+    /// The control plane's xDS server, `http://host:port`.
+    pub xds: String,
+    /// The control plane's HTTP server, `http://host:port`.
+    pub control: String,
+    /// What this node calls itself towards the control plane.
+    pub node_id: String,
+    /// The data plane that this node belongs to: passports for another one are refused.
+    pub data_plane: String,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: u64,
+    /// What loaded models may take together, in bytes.
+    pub cache_bytes: u64,
+    /// Where `GET /metrics` is answered, where it is.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl Options {
+    /// 32 MiB.
+    pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
+    /// 1 GiB.
+    pub const DEFAULT_CACHE_BYTES: u64 = 1 << 30;
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A Unix socket, of mode 0600.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+/// An address that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address as `unix:/path/to/socket` or `127.0.0.1:8000`, found `{found}`")]
+pub struct ListenError {
+    /// The refused text.
+    pub found: String,
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let refused = || ListenError { found: text.to_owned() };
+        match text.strip_prefix("unix:") {
+            Some("") => Err(refused()),
+            Some(path) => Ok(Self::Unix(PathBuf::from(path))),
+            None => text.parse().map(Self::Tcp).map_err(|_| refused()),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_is_written() {
+        for text in ["unix:/run/bulkhead/sidecar.sock", "127.0.0.1:8000", "[::1]:9"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        for text in ["", "unix:", "localhost", "/run/sidecar.sock", "127.0.0.1"] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
+    }
+}
