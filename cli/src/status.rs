@@ -93,7 +93,7 @@ mod tests {
     fn a_refusal_is_shown_in_the_proxys_own_words() {
         let proxy = serde_json::json!({
             "node": "ingress", "group": "gateway/0.0.0.0:80", "user_agent": "envoy 1.40.0",
-            "variant": "Delta", "connected_since": "2026-11-21T00:00:00Z", "gone_since": null,
+            "variant": "delta", "connected_since": "2026-11-21T00:00:00Z", "gone_since": null,
             "types": {"type.googleapis.com/envoy.config.cluster.v3.Cluster": {
                 "sent": "b", "nonce": "2", "in_force": "a", "in_force_since": "2026-11-21T00:00:00Z",
                 "refusal": {"version": "b", "message": "no such thing", "resources": [], "at": "2026-11-21T00:00:00Z"}}},

@@ -49,6 +49,12 @@ const TASKS: &[Task] = &[
         run: check::run,
     },
     Task {
+        name: "envoy",
+        arguments: "",
+        does: "fetch the pinned Envoy and say where it is",
+        run: |_| envoy::provide().map(drop),
+    },
+    Task {
         name: "wasm",
         arguments: "",
         does: "build the WebAssembly filters",

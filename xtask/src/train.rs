@@ -24,6 +24,11 @@ pub(crate) fn run(_arguments: &[String]) -> Result<()> {
         run_command(
             program(&python).arg(format!("{EXAMPLE}/train/train.py")).args(["--out", EXAMPLE]),
         )
+    })?;
+    phase("resources", || {
+        run_command(
+            program(&python).arg(format!("{EXAMPLE}/train/resources.py")).args(["--dir", EXAMPLE]),
+        )
     })
 }
 
