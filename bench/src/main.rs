@@ -1,2 +1,36 @@
-//! stub
-fn main() {}
+//! Side-by-side measurements against the peers: what Bulkhead costs beside what it replaces, as
+//! ratios of one run on one machine.
+//!
+//! No number of one run is compared with a number of another, and nothing here is a test: a
+//! missed bar is printed and recorded, and only a measurement that cannot be trusted fails.
+//! Start reading with [`gate::run`], then `README.md`.
+
+mod affinity;
+mod cpu;
+mod gate;
+mod load;
+mod spread;
+mod upstream;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", about = "Compare with the peers, in one run on one machine")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Option<Bench>,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What the gate adds to a request, beside Envoy's own JWT authentication and rate limit
+    Gate(gate::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().bench {
+        Some(Bench::Gate(options)) => gate::run(&options),
+        None => Ok(Arguments::command().print_long_help()?),
+    }
+}
