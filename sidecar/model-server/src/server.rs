@@ -14,7 +14,7 @@ use inference::cpu::CpuBackend;
 use metering::{HttpSink, LogOptions, Shipper, ShipperOptions, WriteAheadLog};
 use policy_model::assignment::{NODE_ASSIGNMENT_TYPE, TENANT_ASSIGNMENT_TYPE};
 use scheduler::WorkerPool;
-use tenancy::DataPlaneId;
+use tenancy::{DataPlaneId, problem::Problem};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use xds::client::DeltaClient;
 
 use crate::{
-    Options,
+    Listen, Options,
+    answer::Refusal,
     artifacts::Artifacts,
     assignments::{self, Assignments},
     body::BodyLimits,
@@ -112,13 +113,18 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         metrics: Metrics::new()?,
     });
 
+    // Whatever can fail has to fail before anything runs by itself.
+    let listener = Listener::bind(&options.listen).await?;
+    let metrics_listener = match options.metrics {
+        Some(address) => Some(Listener::bind(&Listen::Tcp(address)).await?),
+        None => None,
+    };
     let mut background = JoinSet::new();
     background.spawn(assignments::follow(Arc::clone(&assignments), resources, updates));
     background.spawn(artifacts.keep(Arc::clone(&assignments)));
     background.spawn(keep_models(Arc::clone(&sidecar)));
     background.spawn(keep_metrics(Arc::clone(&sidecar)));
-    if let Some(address) = options.metrics {
-        let listener = Listener::bind(&crate::Listen::Tcp(address)).await?;
+    if let Some(listener) = metrics_listener {
         background.spawn(serve_metrics(listener, Arc::clone(&sidecar)));
     }
     let sink = HttpSink::new(client, &options.control);
@@ -128,7 +134,6 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         served.clone(),
     ));
 
-    let listener = Listener::bind(&options.listen).await?;
     tracing::info!(listen = %options.listen, data_plane = %sidecar.meter.data_plane, "serving");
     let service = {
         let sidecar = Arc::clone(&sidecar);
@@ -174,8 +179,7 @@ async fn serve_metrics(listener: Listener, sidecar: Arc<Sidecar>) {
 fn metrics_answer(sidecar: &Sidecar, path: &str) -> Response<Full<bytes::Bytes>> {
     if path != "/metrics" {
         let detail = "expected `/metrics`";
-        return crate::answer::Refusal::new(tenancy::problem::Problem::NotFound, detail)
-            .into_answer();
+        return Refusal::new(Problem::NotFound, detail).into_answer();
     }
     let stats = Stats {
         cache: sidecar.models.stats(),
@@ -256,6 +260,8 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
         reqwest::Client::builder()
             .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
+            // What goes to the control plane goes nowhere else, whatever the environment says.
+            .no_proxy()
     };
     builder().build().or_else(|error| {
         tracing::warn!(
