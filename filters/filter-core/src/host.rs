@@ -21,16 +21,18 @@ pub struct CasMismatch;
 /// The host's side, for the request at hand.
 ///
 /// Each call crosses the boundary of a WebAssembly VM, which costs more than most of what the
-/// filters compute, so there are few and they are coarse: an admitted request with a known token
-/// makes five ([`request_headers`](Host::request_headers), [`now`](Host::now), one read and one
-/// write of shared data, [`replace_request_headers`](Host::replace_request_headers)).
+/// filters compute, so there are few: an admitted request with a known token makes five
+/// ([`request_headers`](Host::request_headers), [`now`](Host::now), one read and one write of
+/// shared data, [`change_request_headers`](Host::change_request_headers)). The last is one call a
+/// header in Envoy: to hand back all headers as one map looks cheaper, but makes the proxy remove
+/// and copy every one of them.
 pub trait Host {
     /// All headers of the request, pseudo headers first, repeated names repeated.
     fn request_headers(&self) -> Vec<Header>;
 
-    /// Makes `headers` the request's headers, all of them. A host that cannot must not return:
-    /// otherwise what the client sent would travel on.
-    fn replace_request_headers(&self, headers: Vec<(&str, &[u8])>);
+    /// Removes every header of each name in `remove`, then gives each in `set` its one value. A
+    /// host that cannot must not return: otherwise what the client sent would travel on.
+    fn change_request_headers(&self, remove: &[&str], set: &[(&str, &[u8])]);
 
     /// Answers the request from here; it travels no further.
     fn reply(&self, status: u16, headers: Vec<(&str, &str)>, body: &str);

@@ -29,8 +29,15 @@ impl Host for Envoy {
         hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
     }
 
-    fn replace_request_headers(&self, headers: Vec<(&str, &[u8])>) {
-        if hostcalls::set_map_bytes(MapType::HttpRequestHeaders, headers).is_err() {
+    fn change_request_headers(&self, remove: &[&str], set: &[(&str, &[u8])]) {
+        let map = MapType::HttpRequestHeaders;
+        let removed = remove.iter().all(|name| hostcalls::remove_map_value(map, name).is_ok());
+        let mut values = set.iter();
+        let changed = removed
+            && values.all(|(name, value)| {
+                hostcalls::set_map_value_bytes(map, name, Some(value)).is_ok()
+            });
+        if !changed {
             // To return would send the client's own headers on.
             std::process::abort();
         }

@@ -122,13 +122,16 @@ impl Gate {
         self.policy.table.revision()
     }
 
-    /// Decides on the request at hand: answers it where it is denied, and otherwise replaces its
-    /// headers by what may travel on.
+    /// Decides on the request at hand: answers it where it is denied, and otherwise takes from its
+    /// headers what may not travel on and adds the gate's own.
     pub fn on_request_headers(&self, host: &impl Host) -> Verdict {
         let headers = host.request_headers();
         match self.decide(host, &headers) {
             Ok((row, admission)) => {
-                host.replace_request_headers(rewrite::onward(&headers, row, &admission));
+                host.change_request_headers(
+                    &rewrite::withheld(&headers),
+                    &rewrite::added(row, &admission),
+                );
                 Verdict::Forward
             }
             Err(denial) => denial.send(host, FILTER),

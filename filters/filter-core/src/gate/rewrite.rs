@@ -9,26 +9,28 @@ use crate::{Header, bearer};
 /// What Envoy's router obeys: timeouts, retries, alternative hosts. A client sets none of them.
 const ENVOY_PREFIX: &str = "x-envoy-";
 
-/// The client's headers without those that are not the client's to set, and with the gate's own.
+/// The names of the client's headers that are not the client's to set, each once.
 ///
 /// The customer's token stays here: behind the gate the passport is the only claim, and a node
 /// that were broken into would hold no token that works at the customer's other services.
-pub(super) fn onward<'a>(
-    headers: &'a [Header],
+pub(super) fn withheld(headers: &[Header]) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        headers.iter().map(|(name, _)| name.as_str()).filter(|name| !travels_on(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The gate's own headers.
+pub(super) fn added<'a>(
     row: &'a ArchivedTenantRow,
     admission: &'a Admission,
-) -> Vec<(&'a str, &'a [u8])> {
-    let mut onward = Vec::with_capacity(headers.len().saturating_add(3));
-    onward.extend(
-        headers
-            .iter()
-            .filter(|(name, _)| travels_on(name))
-            .map(|(name, value)| (name.as_str(), value.as_slice())),
-    );
-    onward.push((headers::PASSPORT, admission.passport.as_bytes()));
-    onward.push((headers::CLUSTER, row.cluster.as_bytes()));
-    onward.push((headers::REQUEST_ID, admission.request_id.as_bytes()));
-    onward
+) -> [(&'static str, &'a [u8]); 3] {
+    [
+        (headers::PASSPORT, admission.passport.as_bytes()),
+        (headers::CLUSTER, row.cluster.as_bytes()),
+        (headers::REQUEST_ID, admission.request_id.as_bytes()),
+    ]
 }
 
 fn travels_on(name: &str) -> bool {

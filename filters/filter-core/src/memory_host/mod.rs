@@ -155,10 +155,13 @@ impl Host for MemoryHost {
         self.request()
     }
 
-    fn replace_request_headers(&self, headers: Vec<(&str, &[u8])>) {
-        let headers =
-            headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
-        *self.request.borrow_mut() = headers;
+    fn change_request_headers(&self, remove: &[&str], set: &[(&str, &[u8])]) {
+        let mut request = self.request.borrow_mut();
+        let goes = |name: &str| {
+            remove.contains(&name) || set.iter().any(|(replaced, _)| *replaced == name)
+        };
+        request.retain(|(name, _)| !goes(name));
+        request.extend(set.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
     }
 
     fn reply(&self, status: u16, headers: Vec<(&str, &str)>, body: &str) {
