@@ -30,10 +30,13 @@ pub(crate) enum Variant {
     NativePerTenant,
     /// The gate.
     Gate,
+    /// Another build of the gate, to see what a change of it is worth.
+    OtherGate,
 }
 
 impl Variant {
-    pub(crate) const ALL: [Self; 4] = [Self::Bare, Self::Native, Self::NativePerTenant, Self::Gate];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Bare, Self::Native, Self::NativePerTenant, Self::Gate, Self::OtherGate];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -41,6 +44,7 @@ impl Variant {
             Self::Native => "native",
             Self::NativePerTenant => "native-per-tenant",
             Self::Gate => "gate",
+            Self::OtherGate => "other-gate",
         }
     }
 }
@@ -62,7 +66,7 @@ pub(crate) fn bootstrap(variant: Variant, fixture: &Fixture, places: &Places<'_>
         Variant::NativePerTenant => {
             vec![strip(), authentication(fixture, true)?, rate_limit(true)]
         }
-        Variant::Gate => vec![gate(fixture, places.gate)?],
+        Variant::Gate | Variant::OtherGate => vec![gate(fixture, places.gate)?],
     };
     filters.push(json!({
         "name": "envoy.filters.http.router",

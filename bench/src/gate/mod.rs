@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Where the results go, in JSON [default: bench/results/gate.json]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Another build of gate.wasm, to be measured in the same run
+    #[arg(long)]
+    other_gate: Option<PathBuf>,
     /// Keep the bootstraps and logs of the Envoys in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -74,8 +77,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let fixture = Fixture::generate()?;
         let upstream = upstream::serve().await?;
         let mut proxies = Vec::new();
+        let gate = proxy::gate_wasm()?;
         for variant in Variant::ALL {
-            proxies.push(Proxy::start(variant, &fixture, upstream, folder, &division).await?);
+            let code = match (variant, &options.other_gate) {
+                (Variant::OtherGate, None) => continue,
+                (Variant::OtherGate, Some(other)) => other,
+                _ => &gate,
+            };
+            let proxy = Proxy::start(variant, &fixture, upstream, code, folder, &division);
+            proxies.push(proxy.await?);
         }
         division.keep_this_thread()?;
         measure(options, &fixture, &proxies).await

@@ -36,12 +36,12 @@ impl Proxy {
         variant: Variant,
         fixture: &Fixture,
         upstream: SocketAddr,
+        gate: &Path,
         folder: &Path,
         division: &Division,
     ) -> Result<Self> {
         let (listen, admin) = (ports::free()?, ports::free()?);
-        let gate = gate_wasm()?;
-        let places = Places { listen, admin, upstream, gate: &gate };
+        let places = Places { listen, admin, upstream, gate };
         let bootstrap = bootstrap(variant, fixture, &places)?;
         let file = folder.join(format!("{}.json", variant.name()));
         fs::write(&file, serde_json::to_vec_pretty(&bootstrap)?)
