@@ -106,9 +106,9 @@ async fn start(arguments: &Arguments) -> Result<Stack> {
     if let Some(port) = arguments.port {
         builder = builder.listen(SocketAddr::from(([127, 0, 0, 1], port)));
     }
-    let stack = Box::pin(builder.start())
-        .await
-        .with_context(|| format!("the logs are in {}", state.join("logs").display()))?;
+    let stack = Box::pin(builder.start()).await.with_context(|| {
+        format!("not all of it came up; its logs are in {}", state.join("logs").display())
+    })?;
     println!("ready in {:.1} s: {}", started.elapsed().as_secs_f64(), stack.ingress_url());
     println!("logs and state: {}", state.display());
     Ok(stack)
