@@ -147,8 +147,6 @@ fn cluster(name: &str, upstream: SocketAddr) -> Value {
             "cluster_name": name,
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(upstream) } }] }],
         },
-        // Thousands of requests a second are no reason to refuse one.
-        "circuit_breakers": { "thresholds": [{ "max_retries": 100 }] },
     })
 }
 
