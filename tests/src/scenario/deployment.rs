@@ -18,6 +18,9 @@ pub(super) const FILE: &str = "deployment.yaml";
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
+/// What the control plane puts before a data plane's name to name its cluster at the ingress.
+pub(super) const CLUSTER_PREFIX: &str = "data-plane/";
+
 /// A deployment with keys: generated anew each time, except for RSA, where that takes too long.
 #[derive(Debug)]
 pub struct Deployment {
@@ -141,7 +144,7 @@ impl Deployment {
         })
     }
 
-    /// The gate's configuration. The cluster of a tenant is called as its data plane.
+    /// The gate's configuration. Clusters are called as the control plane calls them.
     ///
     /// # Errors
     /// Where a key cannot be encoded.
@@ -278,7 +281,7 @@ impl TenantSpec {
             id: id.to_owned(),
             tier: TenantRow::tier_index(self.tier),
             data_plane: self.data_plane.clone(),
-            cluster: self.data_plane.clone(),
+            cluster: format!("{CLUSTER_PREFIX}{}", self.data_plane),
             interval_ns: (self.seconds_per_request * NANOS_PER_SECOND) as u64,
             burst: self.burst,
             suspended: self.suspended,

@@ -9,7 +9,7 @@ use filter_core::{
 };
 use tenancy::headers;
 
-use super::{Deployment, Header, Observed, Prepared, Runner, Target};
+use super::{Deployment, Header, Observed, Prepared, Runner, Target, deployment::CLUSTER_PREFIX};
 
 /// Two workers at the ingress, which take turns, and a node for each data plane.
 #[derive(Debug)]
@@ -93,18 +93,22 @@ impl Runner for Native {
         match gate.on_request_headers(host) {
             Verdict::Forward => {
                 let onward = host.request();
-                self.node(&cluster(&onward)?, onward)
+                self.node(&routed_to(&onward)?, onward)
             }
             Verdict::Denied(_) => answer(host),
         }
     }
 }
 
-/// Where the ingress would route to, which is what the gate says and nothing else.
-pub(super) fn cluster(onward: &[Header]) -> Result<String> {
+/// The data plane that the ingress would route to, which is what the gate says and nothing else.
+pub(super) fn routed_to(onward: &[Header]) -> Result<String> {
     let mut clusters = onward.iter().filter(|(name, _)| name == headers::CLUSTER);
     match (clusters.next(), clusters.next()) {
-        (Some((_, cluster)), None) => Ok(String::from_utf8_lossy(cluster).into_owned()),
+        (Some((_, cluster)), None) => {
+            let cluster = String::from_utf8_lossy(cluster);
+            let data_plane = cluster.strip_prefix(CLUSTER_PREFIX);
+            Ok(data_plane.with_context(|| format!("a strange cluster `{cluster}`"))?.to_owned())
+        }
         _ => bail!("expected the header `{}` once", headers::CLUSTER),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use filter_core::{foreign, memory_host};
 use wasm_host::{Clock, Engine, Headers, Host, Module, Outcome, SharedData, Status, Vm};
 
-use super::{Deployment, Header, Observed, Prepared, Runner, Target, native::cluster};
+use super::{Deployment, Header, Observed, Prepared, Runner, Target, native::routed_to};
 
 /// The variable that names the folder of the filters.
 const FOLDER: &str = "BULKHEAD_WASM_DIR";
@@ -84,7 +84,7 @@ impl Runner for Wasm {
         self.turn += 1;
         let vm = self.workers.get(self.turn % self.workers.len()).context("no worker")?;
         match decide(vm, headers)? {
-            Decision::Forward(onward) => self.node(&cluster(&pairs(&onward))?, onward),
+            Decision::Forward(onward) => self.node(&routed_to(&pairs(&onward))?, onward),
             Decision::Answer(answer) => Ok(answer),
         }
     }

@@ -1,0 +1,147 @@
+//! A control plane in this process, with real Envoys: an ingress of two workers and a node for
+//! each data plane, behind which an echo stands for the sidecar.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use control_plane::{Options, Running};
+use devstack::{
+    environment,
+    envoy::{Envoy, EnvoyOptions, Role},
+    ports,
+};
+use tempfile::TempDir;
+use xds::Snapshot;
+
+use super::echo::Echo;
+
+/// How long anything may take to become ready. Waiting ends as soon as it is.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running edge. Dropping it stops it.
+#[derive(Debug)]
+pub struct Edge {
+    ingress: Envoy,
+    nodes: BTreeMap<String, Node>,
+    control: Control,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Node {
+    envoy: Envoy,
+    _echo: Echo,
+}
+
+/// `Running` has no `Debug`.
+struct Control(Running);
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Control").field(&self.0.http).finish()
+    }
+}
+
+impl Edge {
+    /// Starts it. The registry holds the shipped tiers and nothing else, so nobody is served yet.
+    ///
+    /// # Errors
+    /// Where something is missing or does not become ready.
+    pub async fn start(data_planes: &[&str], seal_key: &str) -> Result<Self> {
+        let folder = TempDir::with_prefix("bulkhead-edge-")?;
+        let control = control_plane::start(Options {
+            state_dir: folder.path().join("xds-server"),
+            grpc: ports::free()?,
+            http: ports::free()?,
+            wasm_dir: environment::wasm_dir()?,
+            seal_key: seal_key.to_owned(),
+        })
+        .await?;
+        let start = |node_id: &str, role, workers| {
+            Envoy::start(EnvoyOptions {
+                node_id: node_id.to_owned(),
+                role,
+                listen: ports::free()?,
+                xds_grpc: control.grpc,
+                xds_http: control.http,
+                workers,
+                folder: folder.path().join("logs"),
+            })
+        };
+        let mut nodes = BTreeMap::new();
+        for data_plane in data_planes {
+            let socket = folder.path().join(format!("{data_plane}.sock"));
+            let echo = Echo::start(&socket, data_plane)?;
+            let role = Role::Node { data_plane: (*data_plane).to_owned(), sidecar: socket };
+            let envoy = start(&format!("node-{data_plane}"), role, 1)?;
+            nodes.insert((*data_plane).to_owned(), Node { envoy, _echo: echo });
+        }
+        let ingress = start("ingress", Role::Ingress { seal_key: seal_key.to_owned() }, 2)?;
+        let edge = Self { ingress, nodes, control: Control(control), folder };
+        for node in edge.nodes.values() {
+            node.envoy.ready(PATIENCE).await?;
+        }
+        edge.ingress.ready(PATIENCE).await?;
+        Ok(edge)
+    }
+
+    /// The ingress.
+    pub fn ingress(&self) -> &Envoy {
+        &self.ingress
+    }
+
+    /// What callers call, without a final slash.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.ingress.options().listen)
+    }
+
+    /// Where the node of a data plane listens.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn node(&self, data_plane: &str) -> Result<SocketAddr> {
+        let node = self.nodes.get(data_plane);
+        Ok(node.with_context(|| format!("no data plane `{data_plane}`"))?.envoy.options().listen)
+    }
+
+    /// The control plane.
+    pub fn control(&self) -> &Running {
+        &self.control.0
+    }
+
+    /// The control plane's HTTP interface, without a final slash.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.control.0.http)
+    }
+
+    /// A folder for the test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The group of the ingress.
+    pub fn ingress_group(&self) -> String {
+        format!("gateway/{}", self.ingress.options().listen)
+    }
+
+    /// The group of a data plane's node.
+    ///
+    /// # Errors
+    /// Where there is no such data plane.
+    pub fn node_group(&self, data_plane: &str) -> Result<String> {
+        Ok(format!("node/{data_plane}/{}", self.node(data_plane)?))
+    }
+
+    /// Pushes a snapshot past the compiler, and waits until the group's proxy has it in force.
+    ///
+    /// # Errors
+    /// Where it refuses it, in its words, or does not answer.
+    pub async fn push(&self, group: &str, snapshot: Snapshot) -> Result<()> {
+        let Running { store, proxies, .. } = &self.control.0;
+        store.set(group, snapshot.clone());
+        let progress = proxies.settled(group, &snapshot, PATIENCE).await;
+        ensure!(progress.refused.is_empty(), "{group} refused it: {:?}", progress.refused);
+        ensure!(!progress.accepted.is_empty(), "{group} did not take it: {progress:?}");
+        Ok(())
+    }
+}
