@@ -66,19 +66,20 @@ async fn a_malformed_assignment_is_refused_with_its_reason_and_the_last_good_one
     let (mut plane, _home, sidecar) = three_tenants().await;
     let good = plane.tenants["ua"].clone();
     plane.tenants.get_mut("ua").unwrap().models[0].digest = "sha256:short".to_owned();
-    plane.tenants.remove("dl");
+    plane.tenants.get_mut("dl").unwrap().models[0].version = "2".to_owned();
     let progress = plane.push().await;
     let refusal = &progress.refused[0].refusal;
     assert!(refusal.message.contains("resource `ua`"), "{}", refusal.message);
-    for tenant in ["ua", "dl"] {
+    for (tenant, version) in [("ua", "ua-1"), ("dl", "1")] {
         let answer = sidecar.predict(INFER, &plane.passport(tenant)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{tenant}");
+        assert_eq!(answer.body["model_version"], version, "{answer:?}");
     }
     let status = &plane.proxies.list()[0].types[TENANT_ASSIGNMENT_TYPE];
     assert!(status.refusal.is_some());
     plane.tenants.insert("ua".to_owned(), good);
     let progress = plane.push().await;
     assert!(progress.refused.is_empty(), "{progress:?}");
-    assert_eq!(sidecar.predict(INFER, &plane.passport("dl")).await.code(), "unknown_model");
+    let answer = sidecar.predict(INFER, &plane.passport("dl")).await;
+    assert_eq!(answer.body["model_version"], "2", "{answer:?}");
     sidecar.stop().await;
 }

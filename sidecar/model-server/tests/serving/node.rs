@@ -17,7 +17,7 @@ use crate::plane::{PATIENCE, PLANE, Plane, until};
 
 /// The folder of one node; a sidecar can be started in it again.
 pub struct Home {
-    folder: TempDir,
+    pub folder: TempDir,
     pub max_body_bytes: u64,
     pub metrics: Option<SocketAddr>,
 }
@@ -82,6 +82,9 @@ impl Home {
             asked.notified().await;
         })));
         until("the socket", || (socket.exists() || task.is_finished()).then_some(())).await;
+        if task.is_finished() {
+            panic!("expected the sidecar to start: {:?}", task.await);
+        }
         let client = plain_client().unix_socket(socket.as_path()).build().unwrap();
         Sidecar { socket, client, shutdown, task }
     }
