@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::{NOTICE, Shared, TokenOptions};
 
-/// How long a key set may be kept. Short, so that a rotation is seen while somebody watches.
-const KEY_SET_MAX_AGE: &str = "max-age=60";
+/// How long a key set may be kept. Short, so that a rotation is seen while somebody watches; the
+/// control plane asks no issuer more often.
+const KEY_SET_MAX_AGE: &str = "max-age=30";
 
 /// The longest life of a token, in seconds.
 const MAX_EXPIRES_IN: i64 = 24 * 3600;

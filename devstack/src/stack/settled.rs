@@ -9,26 +9,34 @@ use crate::{http, until};
 
 #[derive(Debug, Deserialize)]
 struct Status {
+    groups: Vec<Group>,
     proxies: Vec<Proxy>,
+}
+
+/// How far the proxies of one group have come with what they are to have.
+#[derive(Debug, Deserialize)]
+struct Group {
+    accepted: Vec<String>,
+    refused: Vec<Refused>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    node: String,
+    type_url: String,
+    refusal: Refusal,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
 struct Proxy {
     node: String,
     gone_since: Option<String>,
-    types: BTreeMap<String, Type>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Type {
-    sent: Option<String>,
-    in_force: Option<String>,
-    refusal: Option<Refusal>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    message: String,
+    types: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
 /// Waits until the proxies called `nodes` are connected and have everything in force.
@@ -42,7 +50,11 @@ pub(super) async fn settled(server: &str, nodes: &[String], patience: Duration) 
         let Some(node) = nodes.iter().find(|node| !has_all(&status, node)) else {
             return Ok(Some(()));
         };
-        refusal_of(&status)?;
+        if let Some(Refused { node, type_url, refusal }) =
+            status.groups.iter().flat_map(|group| &group.refused).next()
+        {
+            bail!("{node} refused its {type_url}: {}", refusal.message);
+        }
         waiting.clone_from(node);
         Ok(None)
     })
@@ -50,24 +62,11 @@ pub(super) async fn settled(server: &str, nodes: &[String], patience: Duration) 
     waited.with_context(|| format!("waiting for {waiting}"))
 }
 
-fn has_all(status: &Status, node: &str) -> bool {
-    status.proxies.iter().any(|proxy| {
-        let is_current =
-            |it: &Type| it.in_force.is_some() && it.in_force == it.sent && it.refusal.is_none();
-        proxy.node == node
-            && proxy.gone_since.is_none()
-            && !proxy.types.is_empty()
-            && proxy.types.values().all(is_current)
-    })
-}
-
-fn refusal_of(status: &Status) -> Result<()> {
-    for proxy in &status.proxies {
-        for (type_url, it) in &proxy.types {
-            if let Some(refusal) = &it.refusal {
-                bail!("{} refused its {type_url}: {}", proxy.node, refusal.message);
-            }
-        }
-    }
-    Ok(())
+/// A proxy that has asked for nothing yet lacks nothing, so it must have asked.
+fn has_all(status: &Status, node: &String) -> bool {
+    let is_there = |proxy: &Proxy| {
+        proxy.node == *node && proxy.gone_since.is_none() && !proxy.types.is_empty()
+    };
+    status.proxies.iter().any(is_there)
+        && status.groups.iter().any(|group| group.accepted.contains(node))
 }
