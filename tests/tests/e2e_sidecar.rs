@@ -1,6 +1,6 @@
 //! The sidecar behind real Envoys, asked through the ingress with real tokens unless a test says
 //! otherwise: the protocol, whose model answers, models that are not what the registry names,
-//! resources and bodies that are refused.
+//! resources and bodies that are refused, and starts without a control plane.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 #[path = "e2e_sidecar/artifacts.rs"]
@@ -13,6 +13,8 @@ mod neighbours;
 mod protocol;
 #[path = "e2e_sidecar/resources.rs"]
 mod resources;
+#[path = "e2e_sidecar/restart.rs"]
+mod restart;
 #[path = "e2e_sidecar/tensors.rs"]
 mod tensors;
 

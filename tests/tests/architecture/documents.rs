@@ -97,6 +97,46 @@ fn every_long_name_that_a_document_gives_stands_in_a_source() {
     assert!(faults.is_empty(), "no source holds these:\n{}\n", faults.join("\n"));
 }
 
+/// "`a_b_c_d` and `e_f_g_h` in `x/y.rs`": both are functions in `x/y.rs`, or in the modules of it,
+/// which lie in `x/y/`, or beside it for a `main.rs`.
+#[test]
+fn every_test_that_a_document_places_in_a_file_is_in_it() {
+    let mut placed = 0;
+    let mut faults = Vec::new();
+    for document in DOCUMENTS {
+        let mut names: Vec<String> = Vec::new();
+        for span in read(document).spans {
+            if is_long_name(&span) {
+                names.push(span);
+            } else if span.ends_with(".rs") && is_path(&span) {
+                let source = source_of(&root().join(&span));
+                placed += names.len();
+                let lost = names.drain(..).filter(|name| !source.contains(&format!("fn {name}(")));
+                faults.extend(lost.map(|name| format!("{document}: `{name}` in `{span}`")));
+            } else if is_path(&span) {
+                names.clear();
+            }
+        }
+    }
+    assert!(faults.is_empty(), "these are not where they are said to be:\n{}\n", faults.join("\n"));
+    assert!(placed > 0, "no document names a test with its file");
+}
+
+/// A file's text with that of its modules; none where there is no such file.
+fn source_of(file: &Path) -> String {
+    if !file.is_file() {
+        return String::new();
+    }
+    let is_main = file.file_stem().is_some_and(|it| it == "main");
+    let modules =
+        if is_main { file.parent().unwrap().to_path_buf() } else { file.with_extension("") };
+    let mut source = text(file);
+    if modules.is_dir() {
+        source.extend(files(&modules, "rs").iter().map(|file| text(file)));
+    }
+    source
+}
+
 #[test]
 fn every_task_that_a_document_names_is_one_of_xtasks() {
     let there = listed(&cargo(&["xtask"]));
