@@ -4,18 +4,16 @@
 #[path = "e2e_up/descendants.rs"]
 mod descendants;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command as BlockingCommand, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use descendants::Descendants;
-use devstack::{environment, until};
+use devstack::{
+    environment,
+    process::{Child, Launch},
+    until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::process::{Child, Command};
 
 /// For a stack to start and replay on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -32,14 +30,15 @@ const PROCESSES: usize = 6;
 async fn one_replay_serves_and_meters_sixteen_tenants_and_leaves_no_process_behind() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
-    let mut up = up(folder.path(), |it| it.arg("--once").arg("--report").arg(&report));
-    let mut descendants = Descendants::of(up.id().unwrap());
+    let launch = up(folder.path()).args(["--once", "--report"]).arg(&report);
+    let mut up = Child::spawn(&launch).unwrap();
+    let mut descendants = Descendants::of(up.pid());
     let status = until("`bulkhead up --once` to end", PATIENCE, async || {
         descendants.look();
-        Ok(up.try_wait()?)
+        Ok(up.exit_status())
     });
     let status = status.await.unwrap();
-    let said = fs::read_to_string(folder.path().join("said")).unwrap();
+    let said = fs::read_to_string(&launch.log).unwrap();
     assert!(status.success(), "{said}");
     eprintln!("{said}");
 
@@ -73,13 +72,13 @@ fn assert_served(tenant: &Value) {
 #[tokio::test]
 async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_started() {
     let folder = tempfile::tempdir().unwrap();
-    let mut up = up(folder.path(), |it| it);
-    let mut descendants = Descendants::of(up.id().unwrap());
-    let log = folder.path().join("said");
+    let launch = up(folder.path());
+    let mut up = Child::spawn(&launch).unwrap();
+    let mut descendants = Descendants::of(up.pid());
     let said = until("`bulkhead up` to stay up", PATIENCE, async || {
         descendants.look();
-        let said = fs::read_to_string(&log)?;
-        if let Some(status) = up.try_wait()? {
+        let said = fs::read_to_string(&launch.log)?;
+        if let Some(status) = up.exit_status() {
             anyhow::bail!("it ended with {status}:\n{said}");
         }
         Ok(said.contains("Ctrl-C").then_some(said))
@@ -89,7 +88,7 @@ async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_start
     let lines: Vec<&str> =
         said.lines().map(str::trim).filter(|it| it.starts_with("curl ")).collect();
     assert_eq!(lines.len(), 3, "{said}");
-    let answers: Vec<Value> = lines.iter().map(|line| answer_to(line, folder.path())).collect();
+    let answers: Vec<Value> = lines.iter().map(|line| answer_to(line)).collect();
     for answered in &answers[..2] {
         assert_eq!(answered["outputs"][0]["name"], "air_time", "{answered}");
     }
@@ -98,32 +97,24 @@ async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_start
 
     descendants.look();
     assert!(descendants.seen() >= PROCESSES, "{descendants:?}");
-    let pid = Pid::from_raw(i32::try_from(up.id().unwrap()).unwrap()).unwrap();
+    let pid = Pid::from_raw(i32::try_from(up.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
-    let status =
-        until("`bulkhead up` to end", PATIENCE, async || Ok(up.try_wait()?)).await.unwrap();
+    let status = until("`bulkhead up` to end", PATIENCE, async || Ok(up.exit_status()));
+    let status = status.await.unwrap();
     assert!(status.success(), "{status}");
     assert_eq!(descendants.alive(), Vec::<String>::new());
 }
 
-fn up(folder: &Path, add: impl FnOnce(&mut Command) -> &mut Command) -> Child {
-    let said = fs::File::create(folder.join("said")).unwrap();
-    let mut command = Command::new(environment::bulkhead().unwrap());
-    command
+/// Dropping what is started with it ends it in order, so that it stops what it started in turn.
+fn up(folder: &Path) -> Launch {
+    Launch::new("up", environment::bulkhead().unwrap(), folder)
         .args(["up", "--requests", &REQUESTS.to_string(), "--state"])
         .arg(folder.join("state"))
-        .stdin(Stdio::null())
-        .stdout(said.try_clone().unwrap())
-        .stderr(said)
-        .current_dir(folder)
-        .kill_on_drop(true);
-    add(&mut command).spawn().unwrap()
 }
 
 /// Runs a line as a user would paste it, where `up` was typed.
-fn answer_to(line: &str, folder: &Path) -> Value {
-    let output =
-        BlockingCommand::new("sh").args(["-c", line]).current_dir(folder).output().unwrap();
+fn answer_to(line: &str) -> Value {
+    let output = Command::new("sh").args(["-c", line]).output().unwrap();
     let body = String::from_utf8_lossy(&output.stdout).into_owned();
     serde_json::from_str(&body)
         .unwrap_or_else(|error| panic!("{line}: {error}: `{body}` {output:?} (curl is needed)"))
