@@ -11,7 +11,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use inference::cpu::CpuBackend;
-use metering::{HttpSink, LogOptions, Shipper, ShipperOptions, WriteAheadLog};
+use metering::{
+    HttpSink, LogOptions, OpenError, OpenedLog, Shipper, ShipperOptions, WriteAheadLog,
+};
 use policy_model::assignment::{NODE_ASSIGNMENT_TYPE, TENANT_ASSIGNMENT_TYPE};
 use scheduler::WorkerPool;
 use tenancy::{DataPlaneId, problem::Problem};
@@ -43,6 +45,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(20);
 /// How long to try to ship usage events after the last request.
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
+/// How long to wait for the state folder: longer than a sidecar may take to end.
+const HANDOVER: Duration = Duration::from_secs(30);
+const HANDOVER_PAUSE: Duration = Duration::from_millis(500);
 /// How many requests wait for a thread before more are refused.
 const QUEUED_REQUESTS: usize = 256;
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -80,15 +85,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Where it cannot start: a name that is none, a folder that cannot be used, a usage log that
-/// another process holds or that cannot be read, an address that is taken. Once it serves, it goes
+/// another process still holds after 30 s or that cannot be read, an address that is taken. Once it serves, it goes
 /// on whatever becomes of the control plane.
 pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let data_plane: DataPlaneId = options.data_plane.parse()?;
     fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("could not make `{}`", options.state_dir.display()))?;
     // The log first: it locks the folder, and whoever holds it not has no business in the rest.
-    let log_options = LogOptions::new(options.state_dir.join("usage"));
-    let opened = tokio::task::spawn_blocking(|| WriteAheadLog::open(log_options)).await??;
+    let opened = open_log(LogOptions::new(options.state_dir.join("usage"))).await?;
     tracing::info!(recovery = ?opened.recovery, "usage log opened");
     let client = http_client()?;
     let store = artifact::Store::open(options.state_dir.join("artifacts"))?;
@@ -148,6 +152,23 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     // The last handle on the log waits for its writer, which is done: nothing is queued any more.
     tokio::task::spawn_blocking(move || drop(sidecar)).await?;
     Ok(())
+}
+
+/// Opens the usage log, once whoever held it before has ended: a restart may overlap with the end
+/// of the sidecar before it.
+async fn open_log(options: LogOptions) -> anyhow::Result<OpenedLog> {
+    let mut attempts = HANDOVER.as_millis() / HANDOVER_PAUSE.as_millis();
+    loop {
+        let options = options.clone();
+        match tokio::task::spawn_blocking(|| WriteAheadLog::open(options)).await? {
+            Err(error @ OpenError::Locked { .. }) if attempts > 0 => {
+                tracing::warn!(%error, "waiting for the sidecar before this one to end");
+                attempts -= 1;
+                tokio::time::sleep(HANDOVER_PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 async fn ship(mut shipper: Shipper<HttpSink>, served: CancellationToken) {
@@ -271,4 +292,23 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
         );
         builder().tls_certs_only([]).build().context("could not build an HTTP client")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sidecar_waits_for_the_one_before_it_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LogOptions::new(folder.path().join("usage"));
+        let before = WriteAheadLog::open(options.clone()).unwrap();
+        let after = tokio::spawn(open_log(options));
+        while !folder.path().join("usage/lock").exists() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!after.is_finished());
+        drop(before);
+        assert!(after.await.unwrap().is_ok());
+    }
 }

@@ -58,7 +58,8 @@ async fn an_answer_has_the_requests_id_and_the_outputs_that_are_asked_for() {
 async fn each_mistake_has_its_code() {
     let (plane, _home, sidecar) = three_tenants().await;
     let passport = plane.passport("ua");
-    let changes: [(&str, fn(&mut serde_json::Value)); 6] = [
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, Change); 6] = [
         ("unknown_input", |body| body["inputs"][0]["name"] = json!("airline")),
         ("wrong_datatype", |body| body["inputs"][3]["datatype"] = json!("FP64")),
         ("bad_shape", |body| body["inputs"][3]["shape"] = json!([1])),
