@@ -1,10 +1,15 @@
 //! A control plane in this process, with real Envoys: an ingress of two workers and a node for
 //! each data plane, behind which an echo stands for the sidecar.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use control_plane::{Options, Running};
+use control_plane::{Options, Running, topology};
 use devstack::{
     environment,
     envoy::{Envoy, EnvoyOptions, Role},
@@ -70,7 +75,7 @@ impl Edge {
         };
         let mut nodes = BTreeMap::new();
         for data_plane in data_planes {
-            let socket = folder.path().join(format!("{data_plane}.sock"));
+            let socket = socket(&folder, data_plane);
             let echo = Echo::start(&socket, data_plane)?;
             let role = Role::Node { data_plane: (*data_plane).to_owned(), sidecar: socket };
             let envoy = start(&format!("node-{data_plane}"), role, 1)?;
@@ -119,9 +124,14 @@ impl Edge {
         self.folder.path()
     }
 
+    /// Where the echo of a data plane listens.
+    pub fn socket(&self, data_plane: &str) -> PathBuf {
+        socket(&self.folder, data_plane)
+    }
+
     /// The group of the ingress.
     pub fn ingress_group(&self) -> String {
-        format!("gateway/{}", self.ingress.options().listen)
+        topology::Role::Gateway { listen: self.ingress.options().listen }.to_string()
     }
 
     /// The group of a data plane's node.
@@ -129,7 +139,12 @@ impl Edge {
     /// # Errors
     /// Where there is no such data plane.
     pub fn node_group(&self, data_plane: &str) -> Result<String> {
-        Ok(format!("node/{data_plane}/{}", self.node(data_plane)?))
+        let role = topology::Role::Node {
+            data_plane: data_plane.parse()?,
+            listen: self.node(data_plane)?,
+            sidecar: self.socket(data_plane),
+        };
+        Ok(role.to_string())
     }
 
     /// Pushes a snapshot past the compiler, and waits until the group's proxy has it in force.
@@ -144,4 +159,8 @@ impl Edge {
         ensure!(!progress.accepted.is_empty(), "{group} did not take it: {progress:?}");
         Ok(())
     }
+}
+
+fn socket(folder: &TempDir, data_plane: &str) -> PathBuf {
+    folder.path().join(format!("{data_plane}.sock"))
 }

@@ -37,7 +37,7 @@ impl RealEnvoy {
         for plane in &planes {
             let group = edge.node_group(plane)?;
             let before = edge.control().store.get(&group).context("the node has not come")?;
-            let socket = edge.folder().join(format!("{plane}.sock"));
+            let socket = edge.socket(plane);
             let (listen, table) = (edge.node(plane)?, deployment.node_table(plane)?);
             let snapshot = envoy::node(listen, &socket, code("recheck")?, table);
             assert_ne!(before, snapshot, "the deployment's keys are its own");
