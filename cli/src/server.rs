@@ -98,9 +98,12 @@ pub(crate) struct UsageRecord {
 }
 
 impl Server {
-    /// The server at `url`.
+    /// The server at `url`, which is asked directly: it listens on this machine.
     pub(crate) fn new(url: &str) -> Result<Self> {
-        Ok(Self { client: Client::builder().build()?, url: url.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            client: Client::builder().no_proxy().build()?,
+            url: url.trim_end_matches('/').to_owned(),
+        })
     }
 
     /// Applies files of resources.

@@ -197,7 +197,7 @@ async fn a_table_push_under_load_fails_no_request_and_refills_no_bucket(
 impl Setting {
     /// How many gate configurations the ingress has taken into use.
     async fn reloads(&self) -> Result<u64> {
-        let stats = self.edge.ingress().stats("bulkhead.gate.config_reload").await?;
+        let stats = self.edge.ingress().stats("bulkhead.gate.*config_reload").await?;
         Ok(stats.first().with_context(|| format!("no such counter among {stats:?}"))?.1)
     }
 }

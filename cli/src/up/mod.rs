@@ -51,11 +51,16 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let once = arguments.once;
     tokio::select! {
-        outcome = Box::pin(serve(arguments)) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        outcome = Box::pin(serve(arguments)) => return outcome,
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
+    anyhow::ensure!(!once, "expected to end after the replay, was stopped before");
+    Ok(())
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {

@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// The longest name of a region, in bytes: it is in every usage event.
+const MAX_REGION_BYTES: usize = 64;
+
 /// What compiling gives: the set, and what somebody should look at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled {
@@ -160,8 +163,14 @@ impl<'a> Compiler<'a> {
     fn resolve_data_plane(&mut self, id: DataPlaneId, object: &Object<DataPlaneSpec>) {
         let subject = Subject { kind: Kind::DataPlane, object };
         let spec = &object.spec;
-        if spec.region.is_empty() {
-            self.error(&subject, "expected a region, found an empty one".to_owned());
+        if spec.region.is_empty() || spec.region.len() > MAX_REGION_BYTES {
+            self.error(
+                &subject,
+                format!(
+                    "expected a region of 1 to {MAX_REGION_BYTES} bytes, found {}",
+                    spec.region.len()
+                ),
+            );
         }
         let serves = match (&spec.exclusive_to, spec.tiers.as_slice()) {
             (Some(tenant), [Tier::Silo]) => Serves::Only(tenant.clone()),

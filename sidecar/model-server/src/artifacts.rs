@@ -178,7 +178,10 @@ impl Inner {
     async fn fetch(&self, digest: Digest) -> Result<(), FetchError> {
         let _permit = self.permits.acquire().await;
         let url = format!("{}/v1/artifacts/{digest}", self.control);
-        let mut response = self.client.get(url).send().await.map_err(source)?;
+        let mut response = match tokio::time::timeout(STALL, self.client.get(url).send()).await {
+            Ok(response) => response.map_err(source)?,
+            Err(_) => return Err(FetchError::Source("the control plane did not answer".into())),
+        };
         if response.status() != StatusCode::OK {
             let said = format!("expected status 200, found {}", response.status());
             return Err(FetchError::Source(said.into()));

@@ -1,12 +1,16 @@
-//! Request bodies, read within bounds: of one body, of all together, and of time.
+//! Request bodies, read within bounds: of one body, of a tenant's, of all together, and of time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tenancy::problem::Problem;
+use tenancy::{TenantId, problem::Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Refusal;
@@ -15,6 +19,11 @@ const UNIT_BYTES: u64 = 1024;
 /// Bodies up to this size need no share of the budget, so that a few callers with the largest
 /// bodies do not shut out the many with ordinary ones.
 const SMALL_BYTES: u64 = 64 * 1024;
+
+/// How many of the largest bodies are held at once.
+const LARGEST_AT_ONCE: u64 = 8;
+/// How many of those may be one tenant's, so that no tenant shuts its neighbours out.
+const LARGEST_OF_A_TENANT: u64 = 2;
 
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
@@ -28,21 +37,29 @@ pub(crate) struct BodyLimits {
     timeout: Duration,
     /// All bodies that are held at once, in units, as far as they are not small.
     budget: Arc<Semaphore>,
+    /// The same of each tenant that ever sent one that is not small: assigned ones only.
+    tenants: Arc<Mutex<HashMap<TenantId, Arc<Semaphore>>>>,
+}
+
+/// What a body takes of its tenant's budget and of all.
+#[derive(Debug, Default)]
+struct Share {
+    of_tenant: Option<OwnedSemaphorePermit>,
+    of_all: Option<OwnedSemaphorePermit>,
 }
 
 /// A body, and its share of the budget until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     pub(crate) bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Share,
 }
 
 impl BodyLimits {
-    /// Bodies of at most `max_bytes`, eight of the largest at once.
+    /// Bodies of at most `max_bytes`, eight of the largest at once, two of them one tenant's.
     pub(crate) fn new(max_bytes: u64, timeout: Duration) -> Self {
-        let units = units(max_bytes).saturating_mul(8);
-        let units = usize::try_from(units).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { max_bytes, timeout, budget: Arc::new(Semaphore::new(units)) }
+        let budget = budget(max_bytes, LARGEST_AT_ONCE);
+        Self { max_bytes, timeout, budget, tenants: Arc::default() }
     }
 
     /// Refuses what is known to be refused before a byte is read: a body that says that it is too
@@ -55,12 +72,12 @@ impl BodyLimits {
         Ok(())
     }
 
-    /// The whole body, once it was admitted.
-    pub(crate) async fn read<B>(&self, body: &mut B) -> Result<HeldBody, Refusal>
+    /// The whole body of `tenant`'s request, once it was admitted.
+    pub(crate) async fn read<B>(&self, tenant: &TenantId, body: &mut B) -> Result<HeldBody, Refusal>
     where
         B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
     {
-        let reading = self.collect(body);
+        let reading = self.collect(tenant, body);
         tokio::time::timeout(self.timeout, reading).await.map_err(|_| {
             Refusal::new(
                 Problem::RequestTimeout,
@@ -69,11 +86,11 @@ impl BodyLimits {
         })?
     }
 
-    async fn collect<B>(&self, body: &mut B) -> Result<HeldBody, Refusal>
+    async fn collect<B>(&self, tenant: &TenantId, body: &mut B) -> Result<HeldBody, Refusal>
     where
         B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
     {
-        let mut share = None;
+        let mut share = Share::default();
         let mut bytes = BytesMut::new();
         // Memory and budget are taken as bytes come: what is only announced takes nothing.
         while let Some(frame) = body.frame().await {
@@ -86,28 +103,30 @@ impl BodyLimits {
             if after > self.max_bytes {
                 return Err(self.too_large());
             }
-            self.take(&mut share, after)?;
+            self.take(tenant, &mut share, after)?;
             bytes.extend_from_slice(data);
         }
         Ok(HeldBody { bytes: bytes.freeze(), _share: share })
     }
 
-    fn take(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: u64) -> Result<(), Refusal> {
-        let held = share.as_ref().map_or(0, |share| share.num_permits() as u64);
-        let more = u32::try_from(units(bytes.saturating_sub(SMALL_BYTES)).saturating_sub(held))
-            .unwrap_or(u32::MAX);
-        if more == 0 {
-            return Ok(());
-        }
-        let taken = Arc::clone(&self.budget).try_acquire_many_owned(more).map_err(|_| {
-            let detail = "expected room for this body, found too many at once: try again later";
-            Refusal::new(Problem::Overloaded, detail)
-        })?;
-        match share {
-            Some(share) => share.merge(taken),
-            None => *share = Some(taken),
+    fn take(&self, tenant: &TenantId, share: &mut Share, bytes: u64) -> Result<(), Refusal> {
+        let wanted = units(bytes.saturating_sub(SMALL_BYTES));
+        if wanted > 0 {
+            let of_tenant = self.of_tenant(tenant);
+            grow(&mut share.of_tenant, &of_tenant, wanted)?;
+            grow(&mut share.of_all, &self.budget, wanted)?;
         }
         Ok(())
+    }
+
+    fn of_tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tenants.get(tenant) {
+            return Arc::clone(known);
+        }
+        let budget = budget(self.max_bytes, LARGEST_OF_A_TENANT);
+        tenants.insert(tenant.clone(), Arc::clone(&budget));
+        budget
     }
 
     fn too_large(&self) -> Refusal {
@@ -128,6 +147,34 @@ pub(crate) fn linger(mut body: hyper::body::Incoming) {
         }
     };
     tokio::spawn(tokio::time::timeout(LINGER, drain));
+}
+
+/// Makes `held` a share of `wanted` units of `budget`.
+fn grow(
+    held: &mut Option<OwnedSemaphorePermit>,
+    budget: &Arc<Semaphore>,
+    wanted: u64,
+) -> Result<(), Refusal> {
+    let has = held.as_ref().map_or(0, |share| share.num_permits() as u64);
+    let more = u32::try_from(wanted.saturating_sub(has)).unwrap_or(u32::MAX);
+    if more == 0 {
+        return Ok(());
+    }
+    let taken = Arc::clone(budget).try_acquire_many_owned(more).map_err(|_| {
+        let detail = "expected room for this body, found too many at once: try again later";
+        Refusal::new(Problem::Overloaded, detail)
+    })?;
+    match held {
+        Some(share) => share.merge(taken),
+        None => *held = Some(taken),
+    }
+    Ok(())
+}
+
+fn budget(max_bytes: u64, largest: u64) -> Arc<Semaphore> {
+    let units = units(max_bytes).saturating_mul(largest);
+    let units = usize::try_from(units).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    Arc::new(Semaphore::new(units))
 }
 
 fn units(bytes: u64) -> u64 {
@@ -201,6 +248,10 @@ mod tests {
         }
     }
 
+    fn tenant(number: u32) -> TenantId {
+        format!("org_{number}").parse().unwrap()
+    }
+
     fn limits() -> BodyLimits {
         BodyLimits::new(1 << 20, Duration::from_secs(30))
     }
@@ -219,7 +270,7 @@ mod tests {
         let sent_bytes = AtomicU64::new(0);
         let limits = limits();
         let mut body = Endless { sent_bytes: &sent_bytes, announced: 0 };
-        let refused = limits.read(&mut body).await.unwrap_err();
+        let refused = limits.read(&tenant(0), &mut body).await.unwrap_err();
         assert_eq!(refused.problem, Problem::BodyTooLarge);
         assert_eq!(sent_bytes.load(Ordering::Relaxed), (1 << 20) + 65_536);
         assert_eq!(limits.budget.available_permits(), 8 * 1024);
@@ -228,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
         let limits = BodyLimits::new(1 << 20, Duration::from_millis(1));
-        let refused = limits.read(&mut Silent).await.unwrap_err();
+        let refused = limits.read(&tenant(0), &mut Silent).await.unwrap_err();
         assert_eq!(refused.problem, Problem::RequestTimeout);
     }
 
@@ -237,14 +288,14 @@ mod tests {
         let limits = limits();
         let mut held = vec![];
         let body = |bytes| http_body_util::Full::new(Bytes::from(vec![b' '; bytes]));
-        for _ in 0..8 {
-            held.push(limits.read(&mut body(1 << 20)).await.unwrap());
+        for number in 0..8 {
+            held.push(limits.read(&tenant(number / 2), &mut body(1 << 20)).await.unwrap());
         }
-        let refused = limits.read(&mut body(1 << 20)).await.unwrap_err();
+        let refused = limits.read(&tenant(9), &mut body(1 << 20)).await.unwrap_err();
         assert_eq!(refused.problem, Problem::Overloaded);
-        assert!(limits.read(&mut body(10_000)).await.is_ok());
+        assert!(limits.read(&tenant(9), &mut body(10_000)).await.is_ok());
         held.pop();
-        assert!(limits.read(&mut body(1 << 20)).await.is_ok());
+        assert!(limits.read(&tenant(9), &mut body(1 << 20)).await.is_ok());
     }
 
     #[test]
@@ -256,5 +307,20 @@ mod tests {
         assert!(limits().admit(&headers("identity"), &body).is_ok());
         let refused = limits().admit(&headers("gzip"), &body).unwrap_err();
         assert_eq!(refused.problem, Problem::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_holds_many_large_bodies_leaves_room_for_its_neighbours() {
+        let limits = limits();
+        let body = || http_body_util::Full::new(Bytes::from(vec![b' '; 1 << 20]));
+        let mut held = vec![];
+        for _ in 0..2 {
+            held.push(limits.read(&tenant(0), &mut body()).await.unwrap());
+        }
+        let refused = limits.read(&tenant(0), &mut body()).await.unwrap_err();
+        assert_eq!(refused.problem, Problem::Overloaded);
+        assert!(limits.read(&tenant(1), &mut body()).await.is_ok());
+        held.clear();
+        assert!(limits.read(&tenant(0), &mut body()).await.is_ok());
     }
 }

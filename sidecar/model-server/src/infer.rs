@@ -34,7 +34,7 @@ pub(crate) async fn infer(
     let id = usage::event_id(&parts.headers);
     sidecar.bodies.admit(&parts.headers, &incoming)?;
     let loaded = sidecar.models.get(tenant.tier, assigned).await?;
-    let body = match sidecar.bodies.read(&mut incoming).await {
+    let body = match sidecar.bodies.read(&assigned.tenant, &mut incoming).await {
         Ok(body) => body,
         Err(refusal) => {
             if refusal.problem == Problem::BodyTooLarge {

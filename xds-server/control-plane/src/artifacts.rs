@@ -8,8 +8,8 @@ use std::{
 use anyhow::Context as _;
 use tenancy::Digest;
 
-/// The largest artifact taken, in bytes.
-pub(crate) const MAX_ARTIFACT_BYTES: u64 = 4 << 30;
+/// The largest artifact taken, in bytes: what sidecars fetch at most.
+pub(crate) const MAX_ARTIFACT_BYTES: u64 = 2 << 30;
 
 /// A folder of files named by their digest.
 #[derive(Clone)]

@@ -103,8 +103,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         Freshness::default(),
         identity::system_clock(),
     ));
-    if let Some(kept) = registry.document(KEYS_DOCUMENT).await? {
-        keys.import(&kept).context("the kept issuer keys cannot be read")?;
+    if let Some(kept) = registry.document(KEYS_DOCUMENT).await?
+        && let Err(error) = keys.import(&kept)
+    {
+        tracing::error!(%error, "the kept issuer keys cannot be read; they are fetched anew");
     }
     keys.set_issuers(registry.state().resolved.issuers.keys().cloned());
 
@@ -236,14 +238,15 @@ async fn follow(
         tokio::select! {
             changed = states.changed() => {
                 changed?;
-                let issuers: Vec<_> =
-                    states.borrow_and_update().resolved.issuers.keys().cloned().collect();
-                keys.set_issuers(issuers);
+                states.mark_unchanged();
             }
             changed = key_sets.changed() => {
                 changed?;
                 key_sets.mark_unchanged();
-                registry.put_document(KEYS_DOCUMENT, &keys.export()).await?;
+                if let Err(error) = registry.put_document(KEYS_DOCUMENT, &keys.export()).await {
+                    // They are in force all the same; after a restart they are fetched again.
+                    tracing::error!(%error, "the issuers' keys could not be kept");
+                }
             }
             () = stop_asked(&mut stopped) => return Ok(()),
         }

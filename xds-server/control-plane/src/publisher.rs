@@ -78,7 +78,8 @@ impl Publisher {
         let role = Role::of(node)?;
         let group = role.to_string();
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if groups.roles.insert(group.clone(), role.clone()) != Some(role) {
+        let known = groups.roles.insert(group.clone(), role.clone()) == Some(role);
+        if !known || self.store.get(&group).is_none() {
             self.publish_locked(&mut groups)
                 .map_err(|error| Status::internal(format!("nothing could be compiled: {error}")))?;
         }
@@ -107,6 +108,8 @@ impl Publisher {
 
     fn publish_locked(&self, groups: &mut Groups) -> Result<String, TableError> {
         let resolved = Arc::clone(&self.registry.state().resolved);
+        // Under the lock, so that of two changes at once the later has the last word.
+        self.keys.set_issuers(resolved.issuers.keys().cloned());
         let table = self.gate_table(&resolved, &self.keys.keys())?;
         let revision = GateTable::decode(&table)?.revision().to_owned();
         // All are compiled before any is put in force.

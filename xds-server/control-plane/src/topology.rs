@@ -36,7 +36,9 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gateway { listen } => write!(f, "gateway/{listen}"),
-            Self::Node { data_plane, listen, .. } => write!(f, "node/{data_plane}/{listen}"),
+            Self::Node { data_plane, listen, sidecar } => {
+                write!(f, "node/{data_plane}/{listen}{}", sidecar.display())
+            }
             Self::Sidecar { data_plane } => write!(f, "sidecar/{data_plane}"),
         }
     }

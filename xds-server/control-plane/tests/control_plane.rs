@@ -242,7 +242,7 @@ async fn what_a_gateway_is_sent_shows_no_secret_and_is_the_same_after_a_restart(
         assert!(!contains(resource, &secret[..32]), "the signing key is in clear");
         assert!(!contains(resource, seal_key.to_hex().as_bytes()), "the seal key is in clear");
     }
-    let filter = sent.of_type(xds::type_url::EXTENSION).get("bulkhead.gate").unwrap();
+    let filter = sent.of_type(xds::type_url::EXTENSION).iter().next().unwrap().1;
     let at = filter.value().windows(8).position(|w| w == b"BHTABLE1").unwrap();
     let table = (1..=filter.value().len() - at)
         .rev()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url, redirect};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one whole request, body included.
@@ -34,7 +34,19 @@ pub fn http_client() -> Result<Client, ClientError> {
 }
 
 fn builder() -> ClientBuilder {
-    Client::builder()
+    let builder = Client::builder().no_proxy();
+    // The environment's proxy is for https alone: what a proxy answers for plain http on loopback
+    // would be the proxy's word, and not this machine's.
+    let proxy = ["HTTPS_PROXY", "https_proxy"].into_iter().find_map(|name| {
+        Proxy::https(std::env::var(name).ok()?)
+            .ok()
+            .map(|proxy| proxy.no_proxy(NoProxy::from_env()))
+    });
+    let builder = match proxy {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    builder
         .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)

@@ -30,6 +30,7 @@ pub(crate) struct InferRequest {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object with the field `inputs`")]
 struct Outline {
     #[serde(default)]
     id: Option<String>,
@@ -39,6 +40,7 @@ struct Outline {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `name`, `shape`, `datatype` and `data`")]
 struct InputOutline {
     name: String,
     shape: Vec<u64>,
@@ -48,6 +50,7 @@ struct InputOutline {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `name`")]
 struct OutputOutline {
     name: String,
 }

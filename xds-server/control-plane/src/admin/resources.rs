@@ -68,7 +68,6 @@ fn read(files: &[File]) -> Result<Vec<Resource>, Diagnostics> {
 fn respond(app: &App, applied: &Applied) -> Result<Json<ApplyResponse>, AdminError> {
     // Published here too, and not only by the follower, so that the answer tells the revision
     // that holds the change.
-    app.keys.set_issuers(applied.resolved.issuers.keys().cloned());
     let revision = app.publisher.publish().map_err(anyhow::Error::from)?;
     let changes = applied.changes.iter().filter(|change| change.what != What::Unchanged);
     Ok(Json(ApplyResponse {

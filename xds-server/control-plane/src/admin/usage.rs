@@ -24,6 +24,15 @@ pub(super) async fn record(
     Json(batch): Json<Batch>,
 ) -> Result<Json<Value>, AdminError> {
     let recorded = app.ledger.record_json(&batch.events).await?;
+    if recorded.quarantined > 0 {
+        let newest = app.ledger.quarantine(1).await?;
+        let reason = newest.first().map_or("", |event| event.reason.as_str());
+        tracing::error!(
+            events = recorded.quarantined,
+            reason,
+            "usage events are kept but not billed: they cannot be believed"
+        );
+    }
     Ok(Json(json!({
         "new": recorded.new,
         "duplicates": recorded.duplicates,

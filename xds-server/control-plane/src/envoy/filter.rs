@@ -38,6 +38,15 @@ pub struct Code {
     pub digest: Digest,
 }
 
+/// The name of a filter's ECDS resource, which other code changes.
+///
+/// Envoy fetches code only while something warms up. New code under the old name would be taken
+/// and never fetched; under a new name the listener that refers to it warms, and the old listener
+/// serves until the code is there.
+pub(super) fn resource_name(filter: &str, code: Code) -> String {
+    format!("{filter}.{}", code.digest.short())
+}
+
 /// A filter with its table. `environment` names the variables of Envoy's own environment that
 /// its VM may see; their values are nowhere in the configuration.
 pub(super) fn filter(
@@ -72,7 +81,7 @@ pub(super) fn filter(
         ..PluginConfig::default()
     };
     TypedExtensionConfig {
-        name: name.to_owned(),
+        name: resource_name(name, code),
         typed_config: Some(any(&Wasm { config: Some(plugin) })),
     }
 }

@@ -13,7 +13,7 @@ use xds::Snapshot;
 
 use super::{Code, cluster, cluster_name, filter, http, message::duration};
 
-/// The gate's name as a filter and as an ECDS resource.
+/// The gate's name as a plugin; its ECDS resource's name goes on with the code's digest.
 pub const GATE: &str = "bulkhead.gate";
 
 /// The listener's and the routes' name.
@@ -22,10 +22,11 @@ const INGRESS: &str = "ingress";
 /// Everything for a gateway that listens at `listen`: a listener with the gate, one route that
 /// follows the gate's cluster header, and a cluster for each data plane.
 pub fn gateway(listen: SocketAddr, resolved: &Resolved, code: Code, table: Vec<u8>) -> Snapshot {
+    let gate = filter::resource_name(GATE, code);
     let mut snapshot = Snapshot::builder()
-        .message(INGRESS, &http::listener(INGRESS, listen, GATE, false))
+        .message(INGRESS, &http::listener(INGRESS, listen, &gate, false))
         .message(INGRESS, &routes())
-        .message(GATE, &filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE]));
+        .message(gate, &filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE]));
     for plane in resolved.data_planes.values() {
         let name = cluster_name(&plane.id);
         snapshot = snapshot

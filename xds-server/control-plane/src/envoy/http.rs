@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use envoy_types::pb::envoy::{
     config::{
         core::v3::{
-            ExtensionConfigSource, HttpProtocolOptions,
+            ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions,
             http_protocol_options::HeadersWithUnderscoresAction,
         },
         listener::v3::{Filter, FilterChain, Listener, filter::ConfigType},
@@ -29,6 +29,12 @@ use super::message::{ads, any, duration, number, yes};
 
 /// What a connection may hold in Envoy's memory; a request whose body is larger is not retried.
 const CONNECTION_BUFFER_BYTES: u32 = 1 << 20;
+
+/// What an HTTP/2 peer may send ahead, in one stream and in all of a connection: what Envoy's
+/// documentation recommends at an edge, where its defaults are hundreds of times as much.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+const MAX_CONCURRENT_STREAMS: u32 = 100;
 
 const REQUEST_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,6 +79,12 @@ fn connection_manager(name: &str, filter: &str, trusts_peer: bool) -> HttpConnec
             headers_with_underscores_action: HeadersWithUnderscoresAction::RejectRequest.into(),
             idle_timeout: duration(IDLE_TIMEOUT),
             ..HttpProtocolOptions::default()
+        }),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: number(MAX_CONCURRENT_STREAMS),
+            initial_stream_window_size: number(STREAM_WINDOW_BYTES),
+            initial_connection_window_size: number(CONNECTION_WINDOW_BYTES),
+            ..Http2ProtocolOptions::default()
         }),
         request_headers_timeout: duration(REQUEST_HEADERS_TIMEOUT),
         stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),

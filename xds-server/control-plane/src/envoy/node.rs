@@ -7,7 +7,7 @@ use xds::Snapshot;
 
 use super::{Code, cluster, filter, gateway::route_everything, http, message::duration};
 
-/// The recheck's name as a filter and as an ECDS resource.
+/// The recheck's name as a plugin; its ECDS resource's name goes on with the code's digest.
 pub const RECHECK: &str = "bulkhead.recheck";
 
 /// The listener's and the routes' name.
@@ -25,10 +25,11 @@ pub fn node(listen: SocketAddr, sidecar: &Path, code: Code, table: Vec<u8>) -> S
         retry_policy: Some(http::retries()),
         ..RouteAction::default()
     };
+    let recheck = filter::resource_name(RECHECK, code);
     Snapshot::builder()
-        .message(NODE, &http::listener(NODE, listen, RECHECK, true))
+        .message(NODE, &http::listener(NODE, listen, &recheck, true))
         .message(NODE, &route_everything(NODE, action))
-        .message(RECHECK, &filter::filter(RECHECK, code, table, &[]))
+        .message(recheck, &filter::filter(RECHECK, code, table, &[]))
         .message(SIDECAR, &cluster::local(SIDECAR, sidecar))
         .build()
 }
