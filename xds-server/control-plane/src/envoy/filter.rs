@@ -40,9 +40,8 @@ pub struct Code {
 
 /// The name of a filter's ECDS resource, which other code changes.
 ///
-/// Envoy fetches code only while something warms up. New code under the old name would be taken
-/// and never fetched; under a new name the listener that refers to it warms, and the old listener
-/// serves until the code is there.
+/// Under the old name, Envoy 1.40 accepts other code, never fetches it, and answers everything
+/// with 503. Under a new name it goes on serving. New code is rolled out by restarting Envoys.
 pub(super) fn resource_name(filter: &str, code: Code) -> String {
     format!("{filter}.{}", code.digest.short())
 }
