@@ -6,7 +6,7 @@
 //! [`run_all`] something that can send one request: a [`Runner`]. A runner knows nothing of what
 //! is expected, so the three cannot disagree in silence.
 //!
-//! Start with [`format`], which is what an author of a scenario needs.
+//! Start with [`mod@format`], which is what an author of a scenario needs.
 
 pub mod check;
 pub mod deployment;
