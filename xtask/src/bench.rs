@@ -13,15 +13,13 @@ use crate::{
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let envoy = phase("Envoy", envoy::provide)?;
     let wasm = phase("WebAssembly filters", build::wasm_filters)?;
-    let bulkhead = phase("bulkhead", build::bulkhead)?;
     phase("bench", || {
         run_command(
             cargo()
                 .args(["run", "--package", "bench", "--"])
                 .args(arguments)
                 .env(envoy::VARIABLE, &envoy)
-                .env(build::WASM_VARIABLE, &wasm)
-                .env(build::BINARY_VARIABLE, &bulkhead),
+                .env(build::WASM_VARIABLE, &wasm),
         )
     })
 }
