@@ -7,12 +7,13 @@ use crate::workspace::{PACKAGES, Package};
 /// Each crate, and those of ours that it may depend on: what it ships, its tests not counted.
 /// A crate that is not here may not be in the workspace; one that is here may know nobody else.
 ///
-/// In one line: tenancy <- passport <- policy-model <- { filters, xds-server, sidecar } <- cli.
+/// In one line: { tenancy <- passport, expression } <- policy-model <- { filters, xds-server, sidecar } <- cli.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     // policies: what isolation means.
     ("tenancy", &[]),
     ("passport", &["tenancy"]),
-    ("policy-model", &["tenancy", "passport"]),
+    ("expression", &[]),
+    ("policy-model", &["tenancy", "passport", "expression"]),
     ("catalog", &["tenancy", "policy-model"]),
     // filters: what Envoy runs. The host that tests them knows nothing of ours.
     ("filter-core", &["tenancy", "passport", "policy-model"]),
