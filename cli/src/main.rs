@@ -6,6 +6,7 @@
 
 mod apply;
 mod dev_issuer;
+mod policy;
 mod server;
 mod sidecar;
 mod status;
@@ -40,6 +41,9 @@ enum Command {
     Up(up::Arguments),
     /// Create and change resources.
     Apply(apply::Arguments),
+    /// Write, test, try, push and take back isolation checks.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Show what each proxy has in force, and what it refused.
     Status(status::Arguments),
     /// Show what was used.
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = start(arguments.command);
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> Result<()> {
+fn start(command: Command) -> Result<ExitCode> {
     log_to_stderr(&command);
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -72,8 +76,10 @@ fn start(command: Command) -> Result<()> {
             Command::Up(arguments) => Box::pin(up::run(arguments)).await,
             Command::Apply(arguments) => apply::run(arguments).await,
             Command::Status(arguments) => status::run(arguments).await,
+            Command::Policy(command) => return Box::pin(policy::run(command)).await,
             Command::Usage(arguments) => usage::run(arguments).await,
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 
