@@ -1,0 +1,67 @@
+//! The types of expressions.
+
+use std::fmt;
+
+/// The type of an expression or a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool,
+    /// A signed number of 64 bits.
+    Int,
+    /// An unsigned number of 64 bits.
+    Uint,
+    /// A floating-point number of 64 bits.
+    Double,
+    /// Text.
+    String,
+    /// Bytes.
+    Bytes,
+    /// A moment.
+    Timestamp,
+    /// A length of time.
+    Duration,
+    /// A type, as `type()` gives.
+    Type,
+    /// Anything, looked at when evaluated.
+    Dyn,
+    /// A list of elements of a type.
+    List(Box<Type>),
+    /// A map from keys of a type to values of a type.
+    Map(Box<Type>, Box<Type>),
+}
+
+impl Type {
+    /// A list of `element`s.
+    pub fn list(element: Type) -> Self {
+        Type::List(Box::new(element))
+    }
+
+    /// A map from text to `value`s.
+    pub fn map(value: Type) -> Self {
+        Type::Map(Box::new(Type::String), Box::new(value))
+    }
+}
+
+impl fmt::Display for Type {
+    /// As CEL writes it: `map(string, dyn)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Null => f.write_str("null"),
+            Type::Bool => f.write_str("bool"),
+            Type::Int => f.write_str("int"),
+            Type::Uint => f.write_str("uint"),
+            Type::Double => f.write_str("double"),
+            Type::String => f.write_str("string"),
+            Type::Bytes => f.write_str("bytes"),
+            Type::Timestamp => f.write_str("timestamp"),
+            Type::Duration => f.write_str("duration"),
+            Type::Type => f.write_str("type"),
+            Type::Dyn => f.write_str("dyn"),
+            Type::List(element) => write!(f, "list({element})"),
+            Type::Map(key, value) => write!(f, "map({key}, {value})"),
+        }
+    }
+}
