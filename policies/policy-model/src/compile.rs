@@ -114,6 +114,8 @@ impl<'a> Compiler<'a> {
                         self.tenants.insert(id, object);
                     }
                 }
+                // Not in force until the language of checks is.
+                Resource::Check(_) => {}
             }
         }
     }

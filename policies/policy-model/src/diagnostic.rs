@@ -68,17 +68,25 @@ impl fmt::Display for Diagnostic {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
-/// `, did you mean ...?` where one of `known` is close to `found`, else the known ones.
-pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// The one of `known` that is close enough to `found` to have been meant.
+pub(crate) fn closest<'a>(
+    found: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     const CLOSE_ENOUGH: f64 = 0.8;
-    let known: Vec<&str> = known.into_iter().collect();
-    let closest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(found, name), *name))
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(found, name), name))
         .filter(|(likeness, _)| *likeness >= CLOSE_ENOUGH)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match closest {
-        Some((_, name)) => format!("; did you mean `{name}`?"),
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean ...?` where one of `known` is close to `found`, else the known ones.
+pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match closest(found, known.iter().copied()) {
+        Some(name) => format!("; did you mean `{name}`?"),
         None if known.is_empty() => "; there is none yet".to_owned(),
         None if known.len() <= 12 => format!("; there is: {}", known.join(", ")),
         None => String::new(),

@@ -1,19 +1,23 @@
 //! Resources as written.
 
+mod check;
 mod data_plane;
 mod issuer;
 mod model;
 mod parse;
+mod places;
 mod tenant;
 mod tier;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use check::{CheckSpec, DenialSpec, Mode, Point, SelectorSpec, UnknownPoint};
 pub use data_plane::{DataPlaneSpec, EndpointSpec};
 pub use issuer::{Algorithm, IssuerSpec};
 pub use model::{EvaluationSpec, ModelSpec, ModelStatus, ModelVersionSpec};
 pub use parse::parse;
+pub use places::Places;
 pub use tenant::{TenantModelSpec, TenantSpec};
 pub use tier::{RateLimitSpec, TierSpec};
 
@@ -45,6 +49,8 @@ pub struct Object<S> {
     pub spec: S,
     /// Where it was written; not part of what it says.
     pub origin: Origin,
+    /// Where each of its fields was written, as far as that is known.
+    pub places: Places,
 }
 
 macro_rules! resources {
@@ -89,6 +95,28 @@ macro_rules! resources {
                 match self { $(Self::$kind(object) => &object.origin,)* }
             }
 
+            /// Where its fields were written.
+            pub const fn places(&self) -> &Places {
+                match self { $(Self::$kind(object) => &object.places,)* }
+            }
+
+            /// The resource that `json` holds, in the shape of [`Resource::to_json`].
+            ///
+            /// # Errors
+            /// In words, where it is no resource: this is how a journal is read, which nobody
+            /// writes by hand, so there are no places to tell.
+            pub fn from_json(json: serde_json::Value, origin: Origin) -> Result<Self, String> {
+                let document: Stored = serde_json::from_value(json).map_err(|e| e.to_string())?;
+                let (metadata, places) = (document.metadata, Places::default());
+                Ok(match document.kind {
+                    $(Kind::$kind => {
+                        let spec = serde_json::from_value(document.spec);
+                        let spec = spec.map_err(|error| error.to_string())?;
+                        Self::$kind(Object { metadata, spec, origin, places })
+                    })*
+                })
+            }
+
             /// The resource as JSON, in the same shape as the YAML.
             pub fn to_json(&self) -> serde_json::Value {
                 let spec = match self {
@@ -105,12 +133,24 @@ macro_rules! resources {
     };
 }
 
+/// A resource as JSON, before its kind says how its spec reads.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stored {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    kind: Kind,
+    metadata: Metadata,
+    spec: serde_json::Value,
+}
+
 resources! {
     Tier(TierSpec),
     DataPlane(DataPlaneSpec),
     Issuer(IssuerSpec),
     Model(ModelSpec),
     Tenant(TenantSpec),
+    Check(CheckSpec),
 }
 
 impl Resource {

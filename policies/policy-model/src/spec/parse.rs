@@ -3,8 +3,8 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter};
 
-use super::{API_VERSION, Kind, Metadata, Object, Resource};
-use crate::diagnostic::{Diagnostic, Origin, Severity, did_you_mean};
+use super::{API_VERSION, Kind, Metadata, Object, Places, Resource};
+use crate::diagnostic::{Diagnostic, Origin, Severity, closest, did_you_mean};
 
 /// The largest file accepted, in bytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
@@ -98,6 +98,7 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Option<Reso
         Kind::Issuer => Resource::Issuer(source.object()?),
         Kind::Model => Resource::Model(source.object()?),
         Kind::Tenant => Resource::Tenant(source.object()?),
+        Kind::Check => Resource::Check(source.object()?),
     };
     Ok(Some(resource))
 }
@@ -123,6 +124,7 @@ impl Source<'_> {
             metadata: document.metadata,
             spec: document.spec,
             origin: Origin { file: self.file.to_owned(), line: self.line, column: 1 },
+            places: Places::read(self.first_line, self.text),
         })
     }
 
@@ -137,11 +139,23 @@ impl Source<'_> {
                 serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
                     format!("expected each field once, found `{key}` again; remove one").into()
                 }
+                serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+                    unknown("a field", field, expected).into()
+                }
+                serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+                    unknown("one", variant, expected).into()
+                }
                 other => DefaultMessageFormatter.format_message(other),
             };
             diagnostic(self.file, line, column, printable(&message))
         })
     }
+}
+
+fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let mend = closest(found, known.iter().copied())
+        .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+    format!("expected {what} of {}, found `{found}`{mend}", known.join(", "))
 }
 
 /// The message may quote the file; control characters are not sent to a terminal or a log.
