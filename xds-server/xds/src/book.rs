@@ -32,6 +32,10 @@ pub struct ProxyStatus {
     pub gone_since: Option<Timestamp>,
     /// What it subscribed to, by type URL.
     pub types: BTreeMap<String, TypeStatus>,
+    /// What it refused last, of whichever type. It stays when a later version is accepted, for
+    /// whoever asks what happened.
+    #[serde(default)]
+    pub last_refusal: Option<LastRefusal>,
 }
 
 impl ProxyStatus {
@@ -69,6 +73,15 @@ pub struct Refusal {
     pub resources: Vec<String>,
     /// When it was refused.
     pub at: Timestamp,
+}
+
+/// The last version that a proxy refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefusal {
+    /// The type of which a version was refused.
+    pub type_url: String,
+    /// What was refused and why.
+    pub refusal: Refusal,
 }
 
 /// The book of all proxies. Clones share the same book.
@@ -121,9 +134,9 @@ impl Proxies {
         book.opened += 1;
         let id = book.opened;
         let before = book.take_gone(&node.id);
-        let (types, refused) = before
+        let (types, refused, last_refusal) = before
             .filter(|entry| entry.status.group == group)
-            .map(|entry| (entry.status.types, entry.refused))
+            .map(|entry| (entry.status.types, entry.refused, entry.status.last_refusal))
             .unwrap_or_default();
         let status = ProxyStatus {
             node: node.id.clone(),
@@ -133,6 +146,7 @@ impl Proxies {
             connected_since: Timestamp::now(),
             gone_since: None,
             types,
+            last_refusal,
         };
         book.entries.insert(id, Entry { status, refused });
         drop(book);
@@ -200,6 +214,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The node id that the proxy gave.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
     /// What this proxy refused on earlier streams.
     pub(crate) fn remembered(&self) -> BTreeMap<String, Refused> {
         self.proxies.lock().entries.get(&self.id).map(|it| it.refused.clone()).unwrap_or_default()
@@ -262,9 +281,10 @@ impl Entry {
                     "proxy refused a version"
                 );
                 self.refused.insert(type_url.clone(), refused);
-                let status = self.status.types.entry(type_url).or_default();
-                status.refusal =
-                    Some(Refusal { version, message, resources, at: Timestamp::now() });
+                let refusal = Refusal { version, message, resources, at: Timestamp::now() };
+                let (last, of) = (refusal.clone(), type_url.clone());
+                self.status.last_refusal = Some(LastRefusal { type_url: of, refusal: last });
+                self.status.types.entry(type_url).or_default().refusal = Some(refusal);
             }
         }
     }

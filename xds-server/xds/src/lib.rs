@@ -32,9 +32,9 @@ pub mod type_url;
 #[cfg(test)]
 mod session_tests;
 
-pub use book::{Proxies, ProxyStatus, Refusal, TypeStatus};
+pub use book::{LastRefusal, Proxies, ProxyStatus, Refusal, TypeStatus};
 pub use envoy_types::pb::envoy::config::core::v3::Node;
-pub use progress::{Progress, RefusedBy};
+pub use progress::{Progress, RefusedBy, Target};
 pub use service::{AdsService, MAX_RESPONSE_BYTES};
 pub use session::Variant;
 pub use snapshot::{Resource, Snapshot, SnapshotBuilder, TypeResources};

@@ -191,6 +191,9 @@ impl Outbox {
                 let complete = flight.complete && self.doubted.is_empty();
                 if complete {
                     self.in_force = Some(Arc::clone(&flight.version));
+                    // Where the refused version is served again after this one, that is somebody's
+                    // wish.
+                    self.refused = None;
                 }
                 Some(Verdict::Accepted { version: flight.version, complete })
             }

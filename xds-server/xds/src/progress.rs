@@ -28,6 +28,17 @@ pub struct RefusedBy {
     pub refusal: Refusal,
 }
 
+/// One proxy and the snapshot that it is to take into use.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The proxy's group.
+    pub group: String,
+    /// Its node id.
+    pub node: String,
+    /// What it is served.
+    pub snapshot: Snapshot,
+}
+
 impl Progress {
     /// True once every connected proxy has accepted or refused all there is.
     pub fn is_settled(&self) -> bool {
@@ -69,19 +80,57 @@ impl Proxies {
         progress
     }
 
+    /// How far each of these proxies has come with its own snapshot. One that is not connected is
+    /// waited for.
+    pub fn progress_of(&self, targets: &[Target]) -> Progress {
+        let (mut progress, list) = (Progress::default(), self.list());
+        for target in targets {
+            let found = list.iter().find(|proxy| {
+                proxy.group == target.group && proxy.node == target.node && proxy.is_connected()
+            });
+            match found {
+                Some(proxy) => progress.add(proxy, &target.snapshot),
+                None => progress.waiting.push(target.node.clone()),
+            }
+        }
+        progress
+    }
+
+    /// Waits until each of these proxies has taken its snapshot into use or one has refused it, but
+    /// no longer than `patience`, and returns how far they came.
+    pub async fn accepted_by(&self, targets: &[Target], patience: Duration) -> Progress {
+        let decided = |progress: &Progress| progress.is_settled() || !progress.refused.is_empty();
+        self.until(|| self.progress_of(targets), decided, patience).await
+    }
+
+    /// Waits until each of these proxies has taken its snapshot into use or refused it, but no
+    /// longer than `patience`, and returns how far they came.
+    pub async fn settled_each(&self, targets: &[Target], patience: Duration) -> Progress {
+        self.until(|| self.progress_of(targets), Progress::is_settled, patience).await
+    }
+
     /// Waits until [`Progress::is_settled`], but no longer than `patience`, and returns how far it
     /// came.
     pub async fn settled(&self, group: &str, snapshot: &Snapshot, patience: Duration) -> Progress {
+        self.until(|| self.progress(group, snapshot), Progress::is_settled, patience).await
+    }
+
+    async fn until(
+        &self,
+        progress: impl Fn() -> Progress,
+        enough: impl Fn(&Progress) -> bool,
+        patience: Duration,
+    ) -> Progress {
         let mut changes = self.watch();
-        let settled = async {
-            while !self.progress(group, snapshot).is_settled() {
+        let waited = async {
+            while !enough(&progress()) {
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
         };
         // Where time runs out, the progress itself says who has not answered.
-        let _in_time = tokio::time::timeout(patience, settled).await.is_ok();
-        self.progress(group, snapshot)
+        let _in_time = tokio::time::timeout(patience, waited).await.is_ok();
+        progress()
     }
 }

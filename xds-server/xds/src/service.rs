@@ -21,7 +21,8 @@ use crate::book::Connection;
 use crate::delta::Delta;
 use crate::session::{Push, Request, Session, Variant};
 use crate::sotw::StateOfTheWorld;
-use crate::{Proxies, Snapshot, SnapshotStore};
+use crate::store::Served;
+use crate::{Proxies, SnapshotStore};
 
 /// The largest response that is sent. gRPC clients take 4 MiB unless they are told otherwise; Envoy
 /// takes more.
@@ -83,22 +84,21 @@ impl AdsService {
         let responses = async_stream::try_stream! {
             let Some(first) = requests.next().await.transpose()? else { return };
             let (group, connection) = self.open::<W>(&first)?;
-            let mut snapshots = self.store.subscribe(&group);
+            let mut served = self.store.subscribe(&group, connection.node());
             let mut closed = self.store.closed();
             let mut session = Session::new(W::VARIANT, connection.remembered());
             receive::<W>(&mut session, &connection, first)?;
             loop {
                 // Each response is made from what is newest when the proxy is ready to read it.
                 loop {
-                    let snapshot = snapshots.borrow_and_update().clone();
-                    let Some(snapshot) = snapshot else { break };
+                    let Some(snapshot) = served.newest() else { break };
                     let push = session.next(&snapshot, Instant::now());
                     connection.record(session.take_events());
                     let Some(push) = push else { break };
                     tracing::debug!(group, push.type_url, push.version, push.nonce, "push");
                     yield W::response(push);
                 }
-                let woken = wait(&mut requests, &mut snapshots, &mut closed, session.wake_at());
+                let woken = wait(&mut requests, &mut served, &mut closed, session.wake_at());
                 match woken.await {
                     Woken::Request(request) => {
                         receive::<W>(&mut session, &connection, request?)?;
@@ -158,7 +158,7 @@ enum Woken<R> {
 
 async fn wait<R>(
     requests: &mut (impl Stream<Item = Result<R, Status>> + Unpin),
-    snapshots: &mut watch::Receiver<Option<Snapshot>>,
+    served: &mut Served,
     closed: &mut watch::Receiver<bool>,
     at: Option<Instant>,
 ) -> Woken<R> {
@@ -170,7 +170,7 @@ async fn wait<R>(
     };
     tokio::select! {
         request = requests.next() => request.map_or(Woken::Left, Woken::Request),
-        changed = snapshots.changed() => changed.map_or(Woken::Closed, |()| Woken::Work),
+        changed = served.changed() => changed.map_or(Woken::Closed, |()| Woken::Work),
         () = alarm => Woken::Work,
         _ = closed.wait_for(|closed| *closed) => Woken::Closed,
     }
