@@ -16,11 +16,11 @@
 
 mod budget;
 mod error;
+mod format;
 #[cfg(feature = "json")]
 mod json;
 mod program;
 mod template;
-#[allow(dead_code)]
 mod time;
 mod value;
 

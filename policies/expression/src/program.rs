@@ -25,6 +25,9 @@ pub struct Program {
     pub(crate) cost: u64,
 }
 
+/// How deeply nodes may be nested: what evaluation takes of the stack, which is small in a filter.
+pub(crate) const MAX_DEPTH: usize = 64;
+
 /// One step of a program. Every number is a place in one of its vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
 #[rkyv(derive(Debug))]
@@ -51,8 +54,8 @@ pub(crate) enum Node {
     Conditional { condition: u32, then: u32, otherwise: u32 },
     /// A function or operator over `count` operands.
     Call { function: Function, first: u32, count: u32 },
-    /// Whether a text matches a pattern, which is a constant.
-    Matches { text: u32, pattern: u32 },
+    /// Whether a text matches a pattern, which is a constant and compiles within `limit` bytes.
+    Matches { text: u32, pattern: u32, limit: u32 },
     /// A list of `count` operands.
     List { first: u32, count: u32 },
     /// A map of `count` operands: keys and values by turns.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use rkyv::{Archive, Serialize};
 
-use crate::program::ArchivedProgram;
-use crate::{Budget, EvaluationError, Program, Value, Variables};
+use crate::format::write_value;
+use crate::{Budget, Program, Variables};
 
 /// The longest message that a template renders to, in bytes. What is longer is cut.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
@@ -104,10 +104,4 @@ impl Write for Message {
         self.0.push_str(&text[..text.floor_char_boundary(left)]);
         Err(std::fmt::Error)
     }
-}
-
-/// Text is written without quotes, lists and maps as Rust's debug output has them.
-fn write_value(message: &mut Message, value: &Value<'_>) -> std::fmt::Result {
-    let _ = EvaluationError::Malformed { fault: "" };
-    write!(message, "{value:?}")
 }
