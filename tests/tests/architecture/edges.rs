@@ -30,7 +30,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     // sidecar: the data plane. Each knows those above it; the control plane only by its protocol.
     ("artifact", &["tenancy"]),
-    ("inference", &["tenancy"]),
+    ("kernels", &[]),
+    ("inference", &["tenancy", "artifact", "kernels"]),
     ("metering", &["tenancy"]),
     ("scheduler", &["tenancy", "artifact", "inference"]),
     (
@@ -78,6 +79,8 @@ const BEHIND: &[(&str, &[&str])] = &[
     ("memmap2", &["artifact"]),
     ("proxy-wasm", &["gate", "recheck"]),
     ("sqlx", &["registry"]),
+    ("tract-data", &["kernels"]),
+    ("tract-linalg", &["kernels"]),
     ("tract-onnx", &["inference"]),
     ("wasmtime", &["wasm-host"]),
 ];
