@@ -92,6 +92,7 @@ impl Fixture {
             interval_ns: 1_000,
             burst: 1_000_000,
             suspended: false,
+            ..TenantRow::default()
         };
         let rows = GateRows {
             passport_key: SealedKeyRow {
@@ -101,6 +102,7 @@ impl Fixture {
             },
             issuers: vec![issuer],
             tenants: (0..TENANTS).map(row).collect(),
+            ..GateRows::default()
         };
         Ok(rows.encode()?)
     }

@@ -80,6 +80,7 @@ impl Deployment {
                 tenant("org_dl", 2, "dl-plane", false),
                 tenant("org_shut", 0, "shared", true),
             ],
+            ..GateRows::default()
         }
     }
 
@@ -202,5 +203,6 @@ fn tenant(id: &str, tier: u8, data_plane: &str, suspended: bool) -> TenantRow {
         interval_ns: 1_000_000,
         burst: 1000,
         suspended,
+        ..TenantRow::default()
     }
 }

@@ -9,7 +9,10 @@ use tenancy::{DataPlaneId, ModelName, TenantId, Tier};
 
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Severity, did_you_mean},
-    resolved::{DataPlane, Issuer, ModelVersion, RateLimit, Resolved, Serves, Tenant, TenantModel},
+    resolved::{
+        DataPlane, Issuer, ModelVersion, RateLimit, Resolved, Serves, Tenant, TenantModel,
+        TierDefaults,
+    },
     spec::{
         DataPlaneSpec, IssuerSpec, Kind, ModelSpec, ModelStatus, ModelVersionSpec, Object,
         RateLimitSpec, Resource, TenantModelSpec, TenantSpec,
@@ -48,7 +51,6 @@ pub fn compile(resources: &[Resource]) -> Result<Compiled, Diagnostics> {
 
 #[derive(Default)]
 struct Compiler<'a> {
-    tiers: BTreeMap<Tier, RateLimit>,
     data_planes: BTreeMap<DataPlaneId, &'a Object<DataPlaneSpec>>,
     issuers: Vec<&'a Object<IssuerSpec>>,
     models: BTreeMap<ModelName, &'a Object<ModelSpec>>,
@@ -95,7 +97,9 @@ impl<'a> Compiler<'a> {
                     let subject = Subject { kind: Kind::Tier, object };
                     let limit = self.rate_limit(&subject, object.spec.rate_limit);
                     if let Some(tier) = self.name::<_, Tier>(&subject) {
-                        self.tiers.insert(tier, limit);
+                        let labels = object.metadata.labels.clone();
+                        let defaults = TierDefaults { rate_limit: limit, labels };
+                        self.resolved.tiers.insert(tier, defaults);
                     }
                 }
                 Resource::DataPlane(object) => {
@@ -186,7 +190,8 @@ impl<'a> Compiler<'a> {
             spec.endpoints.iter().map(|e| SocketAddr::new(e.address, e.port)).collect();
         endpoints.sort_unstable();
         endpoints.dedup();
-        let plane = DataPlane { id: id.clone(), region: spec.region.clone(), serves, endpoints };
+        let (region, labels) = (spec.region.clone(), object.metadata.labels.clone());
+        let plane = DataPlane { id: id.clone(), region, serves, endpoints, labels };
         self.resolved.data_planes.insert(id, plane);
     }
 
@@ -244,9 +249,9 @@ impl<'a> Compiler<'a> {
     fn resolve_tenant(&mut self, id: TenantId, object: &Object<TenantSpec>) {
         let subject = Subject { kind: Kind::Tenant, object };
         let spec = &object.spec;
-        let rate_limit = match (spec.rate_limit, self.tiers.get(&spec.tier)) {
+        let rate_limit = match (spec.rate_limit, self.resolved.tiers.get(&spec.tier)) {
             (Some(own), _) => self.rate_limit(&subject, own),
-            (None, Some(tiers)) => *tiers,
+            (None, Some(tiers)) => tiers.rate_limit,
             (None, None) => {
                 self.error(
                     &subject,
@@ -284,6 +289,8 @@ impl<'a> Compiler<'a> {
             rate_limit,
             models,
             suspended: spec.suspended,
+            labels: object.metadata.labels.clone(),
+            checks: Vec::new(),
         };
         self.resolved.tenants.insert(id, tenant);
     }
@@ -396,6 +403,8 @@ fn model_version(model: &ModelName, version: &ModelVersionSpec) -> ModelVersion 
         version: version.version.clone(),
         digest: version.digest,
         trained_on: sorted(&version.trained_on),
+        status: version.status,
+        evaluation: version.evaluation,
     }
 }
 

@@ -1,20 +1,52 @@
 //! The resolved set: every reference followed, every default filled in.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
 
+use expression::{Program, Template};
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
 
-use crate::spec::Algorithm;
+use crate::spec::{Algorithm, EvaluationSpec, Mode, ModelStatus, Point};
+
+/// Labels, by name.
+pub type Labels = BTreeMap<String, String>;
 
 /// What a set of resources means. Made by [`crate::compile::compile`] only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resolved {
+    /// The tiers that a resource says something of.
+    pub tiers: BTreeMap<Tier, TierDefaults>,
     /// The data planes.
     pub data_planes: BTreeMap<DataPlaneId, DataPlane>,
     /// The issuers, by `iss`.
     pub issuers: BTreeMap<String, Issuer>,
     /// The tenants.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// The checks, in the order of evaluation: by name.
+    pub checks: BTreeMap<CheckName, Check>,
+}
+
+impl Resolved {
+    /// The checks that hold for `tenant` at `point`, in the order of evaluation, each with its
+    /// rule there.
+    pub fn checks_of<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        point: Point,
+    ) -> impl Iterator<Item = (&'a Check, &'a Rule)> {
+        tenant.checks.iter().filter_map(move |name| {
+            let check = self.checks.get(name)?;
+            Some((check, check.rules.get(&point)?))
+        })
+    }
+}
+
+/// What a tier gives a tenant that says nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierDefaults {
+    /// The rate limit.
+    pub rate_limit: RateLimit,
+    /// The labels of its resource.
+    pub labels: Labels,
 }
 
 /// A set of nodes.
@@ -28,6 +60,18 @@ pub struct DataPlane {
     pub serves: Serves,
     /// Where its node proxies listen, sorted.
     pub endpoints: Vec<SocketAddr>,
+    /// The labels of its resource.
+    pub labels: Labels,
+}
+
+impl DataPlane {
+    /// The one tenant that it is for, where there is one.
+    pub fn exclusive_to(&self) -> Option<&TenantId> {
+        match &self.serves {
+            Serves::Only(tenant) => Some(tenant),
+            Serves::Shared => None,
+        }
+    }
 }
 
 /// Whom a data plane serves.
@@ -73,6 +117,10 @@ pub struct Tenant {
     pub models: BTreeMap<ModelName, TenantModel>,
     /// Whether it is shut out.
     pub suspended: bool,
+    /// The labels of its resource.
+    pub labels: Labels,
+    /// The checks that hold for it, whatever their points, in the order of evaluation: by name.
+    pub checks: Vec<CheckName>,
 }
 
 /// A token bucket.
@@ -94,7 +142,7 @@ pub struct TenantModel {
 }
 
 /// One version of a registry model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelVersion {
     /// The registry's name for the model.
     pub model: ModelName,
@@ -104,4 +152,97 @@ pub struct ModelVersion {
     pub digest: Digest,
     /// Whose data it was trained on, sorted.
     pub trained_on: Vec<TenantId>,
+    /// Whether it may be served.
+    pub status: ModelStatus,
+    /// How it did on held-out data, where that is known.
+    pub evaluation: Option<EvaluationSpec>,
+}
+
+/// A check's name: it is in metrics and headers, so it holds no dot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckName(String);
+
+/// Why a check's name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a check name of 1 to 63 small letters, digits, '-' and '_', starting with a letter \
+     or digit, found `{0}`"
+)]
+pub struct CheckNameError(pub String);
+
+impl CheckName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CheckName {
+    type Err = CheckNameError;
+
+    fn from_str(name: &str) -> Result<Self, CheckNameError> {
+        let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let good = name.len() <= 63
+            && name.bytes().next().is_some_and(small)
+            && name.bytes().all(|b| small(b) || matches!(b, b'-' | b'_'));
+        if good {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(CheckNameError(name.chars().take(64).collect()))
+        }
+    }
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for CheckName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A declared rule, type-checked at each of its points.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The name.
+    pub name: CheckName,
+    /// What it is for.
+    pub description: String,
+    /// Whether it denies.
+    pub mode: Mode,
+    /// The expression as written.
+    pub expression: String,
+    /// What a denial says.
+    pub denial: Denial,
+    /// What is evaluated, at each point where it holds; at least one.
+    pub rules: BTreeMap<Point, Rule>,
+}
+
+impl Check {
+    /// Whether a failure is counted and not denied.
+    pub fn is_shadow(&self) -> bool {
+        self.mode == Mode::Shadow
+    }
+}
+
+/// What a denial says, but for its message, which is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The HTTP status.
+    pub status: u16,
+    /// The code.
+    pub code: String,
+}
+
+/// What is evaluated at one point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// True is a pass; false or an error is the denial.
+    pub program: Program,
+    /// What the caller is told.
+    pub message: Template,
 }

@@ -19,6 +19,7 @@ fn tenant(id: &str) -> TenantRow {
         interval_ns: 10_000_000,
         burst: 20,
         suspended: id.len().is_multiple_of(2),
+        ..TenantRow::default()
     }
 }
 
@@ -48,12 +49,17 @@ fn rows(tenants: usize) -> GateRows {
         },
         issuers: (0..4).map(issuer).collect(),
         tenants: (0..tenants).map(|number| tenant(&format!("org_{number}"))).collect(),
+        ..GateRows::default()
     }
 }
 
 fn node() -> NodeRows {
     let key = |id: &str| PassportKeyRow { id: id.to_owned(), public_key: vec![3; 32] };
-    NodeRows { data_plane: "shared".to_owned(), passport_keys: vec![key("p2"), key("p1")] }
+    NodeRows {
+        data_plane: "shared".to_owned(),
+        passport_keys: vec![key("p2"), key("p1")],
+        ..NodeRows::default()
+    }
 }
 
 #[test]
@@ -153,7 +159,7 @@ proptest! {
         // Bytes with a right header and digest still have to be an archive.
         let kind = if honest { b"gate" } else { b"node" };
         let digest = tenancy::Digest::of(&bytes);
-        let table = [b"BHTABLE1", kind.as_slice(), digest.as_bytes(), &bytes].concat();
+        let table = [b"BHTABLE2", kind.as_slice(), digest.as_bytes(), &bytes].concat();
         let _ = GateTable::decode(&table);
         let _ = NodeTable::decode(&table);
     }

@@ -243,7 +243,7 @@ async fn what_a_gateway_is_sent_shows_no_secret_and_is_the_same_after_a_restart(
         assert!(!contains(resource, seal_key.to_hex().as_bytes()), "the seal key is in clear");
     }
     let filter = sent.of_type(xds::type_url::EXTENSION).iter().next().unwrap().1;
-    let at = filter.value().windows(8).position(|w| w == b"BHTABLE1").unwrap();
+    let at = filter.value().windows(8).position(|w| w == b"BHTABLE2").unwrap();
     let table = (1..=filter.value().len() - at)
         .rev()
         .find_map(|length| GateTable::decode(&filter.value()[at..at + length]).ok())

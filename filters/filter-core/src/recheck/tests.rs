@@ -23,7 +23,7 @@ fn table(data_plane: &str, keys: &[&SigningKey]) -> Vec<u8> {
             public_key: key.verifying_key().bytes,
         })
         .collect();
-    NodeRows { data_plane: data_plane.to_owned(), passport_keys }.encode().unwrap()
+    NodeRows { data_plane: data_plane.to_owned(), passport_keys, ..NodeRows::default() }.encode().unwrap()
 }
 
 impl Node {

@@ -3,7 +3,10 @@
 use rkyv::{Archive, Serialize, util::AlignedVec};
 use tenancy::{Digest, TenantId, Tier};
 
-use super::{TableError, wire};
+use super::{
+    ArchivedCheckRow, ArchivedDataPlaneRow, ArchivedObserveRow, ArchivedTierRow, CheckRow,
+    DataPlaneRow, Labels, ObserveRow, TableError, TierRow, rows, wire,
+};
 
 const KIND: [u8; 4] = *b"gate";
 
@@ -17,6 +20,14 @@ pub struct GateRows {
     pub issuers: Vec<IssuerRow>,
     /// Tenants, by id.
     pub tenants: Vec<TenantRow>,
+    /// Tiers.
+    pub tiers: Vec<TierRow>,
+    /// Data planes, by name.
+    pub data_planes: Vec<DataPlaneRow>,
+    /// The checks that hold at the gate.
+    pub checks: Vec<CheckRow>,
+    /// What the operator wants to see.
+    pub observe: ObserveRow,
 }
 
 /// A signing key that only the gate can open.
@@ -59,7 +70,7 @@ pub struct KeyRow {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize)]
 pub struct TenantRow {
     /// The `org_id`.
     pub id: String,
@@ -75,16 +86,16 @@ pub struct TenantRow {
     pub burst: u32,
     /// Whether it is shut out.
     pub suspended: bool,
+    /// The labels of its resource.
+    pub labels: Labels,
+    /// The checks that hold for it, by their places in [`GateRows::checks`].
+    pub checks: Vec<u16>,
 }
 
 impl TenantRow {
     /// The index that stands for `tier`.
     pub fn tier_index(tier: Tier) -> u8 {
-        match tier {
-            Tier::Pool => 0,
-            Tier::Bridge => 1,
-            Tier::Silo => 2,
-        }
+        rows::tier_index(tier)
     }
 }
 
@@ -99,7 +110,8 @@ impl GateRows {
     /// The table as it travels. The same rows in any order give the same bytes.
     ///
     /// # Errors
-    /// [`TableError::Size`] where it would be too large to be accepted.
+    /// [`TableError::Size`] where it would be too large to be accepted,
+    /// [`TableError::UnknownCheck`] where a tenant names a check that is not there.
     pub fn encode(mut self) -> Result<Vec<u8>, TableError> {
         self.issuers.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         for issuer in &mut self.issuers {
@@ -108,6 +120,14 @@ impl GateRows {
             });
         }
         self.tenants.sort_by(|a, b| a.id.cmp(&b.id));
+        self.tiers.sort_by_key(|row| row.tier);
+        self.data_planes.sort_by(|a, b| a.id.cmp(&b.id));
+        let labels = self.tenants.iter_mut().map(|row| &mut row.labels);
+        let labels = labels.chain(self.tiers.iter_mut().map(|row| &mut row.labels));
+        labels
+            .chain(self.data_planes.iter_mut().map(|row| &mut row.labels))
+            .for_each(rows::order_labels);
+        rows::order(&mut self.checks, self.tenants.iter_mut().map(|row| &mut row.checks))?;
         let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&self)
             .map_err(|error| TableError::Archive(error.to_string()))?;
         if archive.len() > wire::MAX_TABLE_BYTES / 2 {
@@ -141,8 +161,10 @@ impl GateTable {
     pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
         let (archive, digest): (AlignedVec, Digest) = wire::unwrap(KIND, "gate", bytes)?;
         let checked = Checked::try_new(archive, |archive| {
-            rkyv::access::<ArchivedGateTable, rkyv::rancor::Error>(archive)
-                .map_err(|error| TableError::Archive(error.to_string()))
+            let table = rkyv::access::<ArchivedGateTable, rkyv::rancor::Error>(archive)
+                .map_err(|error| TableError::Archive(error.to_string()))?;
+            rows::verify(table.checks.len(), table.tenants.iter().map(|row| &row.checks))?;
+            Ok(table)
         })?;
         Ok(Self { checked, revision: digest.short() })
     }
@@ -169,6 +191,36 @@ impl GateTable {
         let rows = &self.rows().tenants;
         let at = rows.binary_search_by(|row| row.id.as_str().cmp(id.as_str())).ok()?;
         rows.get(at)
+    }
+
+    /// The checks that hold for `tenant`, in the order of evaluation: by name.
+    pub fn checks_of<'a>(
+        &'a self,
+        tenant: &'a ArchivedTenantRow,
+    ) -> impl Iterator<Item = &'a ArchivedCheckRow> {
+        rows::at(&self.rows().checks, &tenant.checks)
+    }
+
+    /// Every check, by name.
+    pub fn checks(&self) -> &[ArchivedCheckRow] {
+        &self.rows().checks
+    }
+
+    /// The row of `tier`.
+    pub fn tier(&self, tier: Tier) -> Option<&ArchivedTierRow> {
+        self.rows().tiers.iter().find(|row| row.tier() == Some(tier))
+    }
+
+    /// The row of the data plane of that name.
+    pub fn data_plane(&self, name: &str) -> Option<&ArchivedDataPlaneRow> {
+        let rows = &self.rows().data_planes;
+        let at = rows.binary_search_by(|row| row.id.as_str().cmp(name)).ok()?;
+        rows.get(at)
+    }
+
+    /// What the operator wants to see.
+    pub fn observe(&self) -> &ArchivedObserveRow {
+        &self.rows().observe
     }
 
     /// How many tenants there are.

@@ -4,13 +4,22 @@
 //! table's revision is the first 16 hexadecimal digits of that digest, so equal content is an
 //! equal revision and any altered byte is a refused table.
 
+#[cfg(feature = "spec")]
+mod build;
 mod gate;
 mod node;
+mod rows;
 mod wire;
 
 pub use gate::{
     ArchivedGateTable, ArchivedIssuerRow, ArchivedKeyRow, ArchivedTenantRow, GateRows, GateTable,
     IssuerRow, KeyRow, SealedKeyRow, TenantRow,
 };
-pub use node::{ArchivedNodeTable, NodeRows, NodeTable, PassportKeyRow};
+pub use node::{
+    ArchivedNodeTable, ArchivedNodeTenantRow, NodeRows, NodeTable, NodeTenantRow, PassportKeyRow,
+};
+pub use rows::{
+    ArchivedCheckRow, ArchivedDataPlaneRow, ArchivedObserveRow, ArchivedRateRow, ArchivedTierRow,
+    CheckRow, DataPlaneRow, Labels, ObserveRow, RateRow, TierRow, requests_per_second,
+};
 pub use wire::TableError;

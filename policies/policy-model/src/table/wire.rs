@@ -4,7 +4,7 @@ use rkyv::util::AlignedVec;
 use tenancy::Digest;
 
 /// The first bytes of every table; the digit is the format's version.
-const MAGIC: &[u8; 8] = b"BHTABLE1";
+const MAGIC: &[u8; 8] = b"BHTABLE2";
 const KIND_BYTES: usize = 4;
 const HEADER_BYTES: usize = MAGIC.len() + KIND_BYTES + 32;
 
@@ -42,6 +42,17 @@ pub enum TableError {
         /// The digest of the bytes.
         found: Digest,
     },
+    /// A tenant names a check that is not there.
+    #[error("expected a check at each place that a tenant names, found place {place} of {checks}")]
+    UnknownCheck {
+        /// The place named.
+        place: u16,
+        /// How many checks there are.
+        checks: usize,
+    },
+    /// There are more checks than a tenant can name.
+    #[error("expected at most 65536 checks, found {0}")]
+    TooManyChecks(usize),
     /// The archive does not hold what its type says.
     #[error("the table's archive is malformed: {0}")]
     Archive(String),
