@@ -4,16 +4,26 @@
 //! only with that digest still true of the mapped bytes, so that what a node serves is what the
 //! registry names, byte for byte.
 //!
-//! This crate knows nothing of tenants, models or formats, and fetches nothing: bytes come to it
-//! and go from it. It is the one crate of the workspace that may hold `unsafe`, and it holds it
-//! in one place, [`Mapped`]. Start with [`Store`].
+//! A file may be of any format. One of them is this crate's own, the [`Package`] (`.bha`): a header
+//! that says whose model it holds, and sections that lie in the file as they are read, so that
+//! opening one is a look at its header.
+//!
+//! This crate knows nothing of graphs, kernels or what a section means, decides nothing about
+//! tenants, and fetches nothing: bytes come to it and go from it. It holds `unsafe` in one place,
+//! [`Mapped`]. Start with [`Store`], then [`Package`].
 
 mod error;
 mod mapped;
+mod package;
+mod pinned;
 mod store;
 mod writer;
 
 pub use error::ArtifactError;
 pub use mapped::Mapped;
+pub use package::{
+    ArchivedHeader, ArchivedIdentity, ArchivedSection, ArchivedTensor, Header, Identity,
+    PAGE_BYTES, Package, PackageBuilder, PackageError, Section, SectionKind, Tensor,
+};
 pub use store::{Removed, Store};
 pub use writer::Writer;

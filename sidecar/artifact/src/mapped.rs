@@ -2,12 +2,13 @@
 
 use std::{fmt, fs::File, ops::Deref, path::Path, sync::Arc};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use tenancy::Digest;
 
 use crate::ArtifactError;
 
-/// The bytes of one artifact, read-only, whose digest was checked when they were mapped.
+/// The bytes of one artifact, read-only, whose digest was checked: when they were mapped, or before,
+/// where the file is known to be unchanged since (see [`crate::Store::map`]).
 ///
 /// Clones share one mapping; the last one to go unmaps it. Removing the artifact from the store
 /// leaves mappings of it whole, because the file lives until nobody maps it.
@@ -29,22 +30,44 @@ pub struct Mapped {
 }
 
 impl Mapped {
+    /// Maps `file`, which is known to hold the bytes that `digest` names.
+    pub(crate) fn trusted(
+        file: &File,
+        path: &Path,
+        digest: &Digest,
+    ) -> Result<Self, ArtifactError> {
+        let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
+        if length == 0 {
+            return Err(ArtifactError::Empty { digest: *digest });
+        }
+        let map = map(file).map_err(ArtifactError::io("map", path))?;
+        Ok(Self { map: Arc::new(map), digest: *digest })
+    }
+
     /// Maps `file` and checks that it holds the bytes that `expected` names.
     pub(crate) fn verified(
         file: &File,
         path: &Path,
         expected: &Digest,
     ) -> Result<Self, ArtifactError> {
-        let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
-        if length == 0 {
-            return Err(ArtifactError::Empty { digest: *expected });
-        }
-        let map = map(file).map_err(ArtifactError::io("map", path))?;
-        let found = Digest::of(&map);
+        let mapped = Self::trusted(file, path, expected)?;
+        let found = Digest::of(&mapped);
         if found != *expected {
             return Err(ArtifactError::DigestMismatch { expected: *expected, found });
         }
-        Ok(Self { map: Arc::new(map), digest: found })
+        Ok(mapped)
+    }
+
+    /// A copy of `bytes` in memory of its own, aligned as a mapped file is. For bytes that are in
+    /// no store: a package that is being made, for one.
+    ///
+    /// # Errors
+    /// What the operating system said where it gave no memory.
+    pub fn copied(bytes: &[u8]) -> std::io::Result<Self> {
+        // An empty mapping is none; one byte stands for it.
+        let mut map = MmapMut::map_anon(bytes.len().max(1))?;
+        map.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Ok(Self { map: Arc::new(map.make_read_only()?), digest: Digest::of(bytes) })
     }
 
     /// The digest that was found over these bytes.

@@ -9,7 +9,7 @@ use std::{
 
 use tenancy::Digest;
 
-use crate::{ArtifactError, Mapped, Writer};
+use crate::{ArtifactError, Mapped, Writer, pinned::Pinned};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -22,6 +22,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub struct Store {
     objects: PathBuf,
     temporaries: PathBuf,
+    pinned: Pinned,
 }
 
 /// What [`Store::remove_unreferenced`] removed.
@@ -43,7 +44,11 @@ impl Store {
     /// [`ArtifactError::Io`].
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ArtifactError> {
         let folder = folder.as_ref();
-        let store = Self { objects: folder.join("sha256"), temporaries: folder.join("incoming") };
+        let store = Self {
+            objects: folder.join("sha256"),
+            temporaries: folder.join("incoming"),
+            pinned: Pinned::default(),
+        };
         for private in [&store.objects, &store.temporaries] {
             DirBuilder::new()
                 .recursive(true)
@@ -94,20 +99,54 @@ impl Store {
     /// # Errors
     /// [`ArtifactError::Io`].
     pub fn writer(&self, expected: &Digest, limit: u64) -> Result<Writer, ArtifactError> {
-        Writer::begin(&self.temporaries, self.path(expected), expected, limit)
+        Writer::begin(&self.temporaries, self.path(expected), expected, limit, &self.pinned)
     }
 
-    /// Maps the artifact and checks its digest over the mapped bytes, once for the life of the
-    /// mapping. This reads the whole file.
+    /// Maps the artifact. Its digest was checked when it arrived, and is checked again here, which
+    /// reads the whole file, unless the file is the very one that was checked before by this
+    /// process, and unchanged.
+    ///
+    /// "Unchanged" is what the file system says: same device, inode, length, times of change of
+    /// content and of inode, to the nanosecond. No process but one of root's can set the latter
+    /// back. Kernels before Linux 6.13 keep it to a clock tick, so that there a change within the
+    /// same tick as the check (at most 10 ms) is not seen. A disk that gives other bytes than were
+    /// written is not seen either: [`Store::verify`] is for that.
     ///
     /// # Errors
     /// [`ArtifactError::Missing`]; [`ArtifactError::DigestMismatch`] where the file was damaged
     /// after it was stored, and then nothing is mapped; [`ArtifactError::Io`]. To heal a damaged
     /// artifact, insert it again.
     pub fn map(&self, digest: &Digest) -> Result<Mapped, ArtifactError> {
+        let (file, path) = self.open_artifact(digest)?;
+        if self.pinned.holds(digest, &file) {
+            return Mapped::trusted(&file, &path, digest);
+        }
+        self.verified(&file, &path, digest)
+    }
+
+    /// Reads the whole artifact and checks its digest, whatever is known of it.
+    ///
+    /// # Errors
+    /// As of [`Store::map`].
+    pub fn verify(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        let (file, path) = self.open_artifact(digest)?;
+        self.verified(&file, &path, digest).map(drop)
+    }
+
+    fn verified(&self, file: &File, path: &Path, digest: &Digest) -> Result<Mapped, ArtifactError> {
+        self.pinned.forget(digest);
+        // What the file is has to be known from before its bytes are read: a change while they are
+        // read then shows.
+        let pin = Pinned::look(file);
+        let mapped = Mapped::verified(file, path, digest)?;
+        self.pinned.pin(digest, pin);
+        Ok(mapped)
+    }
+
+    fn open_artifact(&self, digest: &Digest) -> Result<(File, PathBuf), ArtifactError> {
         let path = self.path(digest);
         match File::open(&path) {
-            Ok(file) => Mapped::verified(&file, &path, digest),
+            Ok(file) => Ok((file, path)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 Err(ArtifactError::Missing { digest: *digest })
             }
@@ -120,6 +159,7 @@ impl Store {
     /// # Errors
     /// [`ArtifactError::Io`].
     pub fn remove(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        self.pinned.forget(digest);
         remove_file(&self.path(digest))
     }
 
@@ -142,6 +182,7 @@ impl Store {
                 continue;
             }
             let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+            self.pinned.forget(&digest);
             if remove_file(&path)? {
                 removed.artifacts += 1;
                 removed.bytes += bytes;

@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use tenancy::Digest;
 
-use crate::ArtifactError;
+use crate::{ArtifactError, pinned::Pinned};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -30,6 +30,7 @@ pub struct Writer {
     written: u64,
     limit: u64,
     finished: bool,
+    pinned: Pinned,
 }
 
 impl Writer {
@@ -38,6 +39,7 @@ impl Writer {
         destination: PathBuf,
         expected: &Digest,
         limit: u64,
+        pinned: &Pinned,
     ) -> Result<Self, ArtifactError> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let temporary = temporaries.join(format!("{}.{}.{number}", expected.hex(), process::id()));
@@ -59,6 +61,7 @@ impl Writer {
             written: 0,
             limit,
             finished: false,
+            pinned: pinned.clone(),
         })
     }
 
@@ -100,6 +103,7 @@ impl Writer {
         fs::rename(&self.temporary, &self.destination)
             .map_err(ArtifactError::io("move into the store", &self.temporary))?;
         self.finished = true;
+        self.pinned.pin(&self.expected, Pinned::look(&self.file));
         sync_folder_of(&self.destination)?;
         Ok(self.written)
     }

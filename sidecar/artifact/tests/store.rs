@@ -244,3 +244,40 @@ proptest! {
         prop_assert_eq!(store.contains(&promised), flip.is_none());
     }
 }
+
+#[test]
+fn a_change_is_found_though_length_and_time_of_modification_stay() {
+    let (folder, store) = store();
+    let digest = Digest::of(b"weights");
+    store.insert(&b"weights"[..], &digest, LIMIT).unwrap();
+    let path = path_of(&folder, &digest);
+    let accessed = |times: fs::FileTimes| {
+        let file = fs::File::options().read(true).open(&path).unwrap();
+        file.set_times(times)
+    };
+    for _ in 0..3 {
+        assert_eq!(&*store.map(&digest).unwrap(), b"weights");
+    }
+    // Same length, times of modification put back: the time of change of the inode still shows it.
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    alter(&path, |bytes| bytes[0] ^= 1);
+    accessed(fs::FileTimes::new().set_modified(modified)).unwrap();
+    assert!(matches!(store.map(&digest), Err(ArtifactError::DigestMismatch { .. })));
+    assert!(matches!(store.verify(&digest), Err(ArtifactError::DigestMismatch { .. })));
+    // Put right again, it is believed only after it was read.
+    alter(&path, |bytes| bytes[0] ^= 1);
+    assert_eq!(&*store.map(&digest).unwrap(), b"weights");
+    store.verify(&digest).unwrap();
+}
+
+#[test]
+fn a_file_that_was_swapped_for_another_is_refused() {
+    let (folder, store) = store();
+    let digest = Digest::of(b"weights");
+    store.insert(&b"weights"[..], &digest, LIMIT).unwrap();
+    store.map(&digest).unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, b"veights").unwrap();
+    fs::rename(&other, path_of(&folder, &digest)).unwrap();
+    assert!(matches!(store.map(&digest), Err(ArtifactError::DigestMismatch { .. })));
+}
