@@ -31,7 +31,8 @@ pub enum Status {
     InternalFailure = 10,
     /// The peer went away.
     BrokenConnection = 11,
-    /// This host does not offer the function.
+    /// The proxy does not offer it. The one such answer here is Envoy's own: a paused upstream of a
+    /// TCP connection cannot be continued (see [`Dialect`](crate::Dialect)).
     Unimplemented = 12,
 }
 
@@ -74,8 +75,10 @@ pub(crate) enum MapKind {
     RequestTrailers,
     ResponseHeaders,
     ResponseTrailers,
-    /// Maps of callouts (gRPC metadata, HTTP call responses): known, and never open in this host.
-    Callout,
+    GrpcInitialMetadata,
+    GrpcTrailingMetadata,
+    HttpCallHeaders,
+    HttpCallTrailers,
 }
 
 impl MapKind {
@@ -85,7 +88,10 @@ impl MapKind {
             1 => Self::RequestTrailers,
             2 => Self::ResponseHeaders,
             3 => Self::ResponseTrailers,
-            4..=7 => Self::Callout,
+            4 => Self::GrpcInitialMetadata,
+            5 => Self::GrpcTrailingMetadata,
+            6 => Self::HttpCallHeaders,
+            7 => Self::HttpCallTrailers,
             _ => return Err(Status::BadArgument),
         })
     }
@@ -94,45 +100,91 @@ impl MapKind {
 /// A buffer that a guest names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BufferKind {
-    RequestBody,
-    ResponseBody,
+    Body(Half),
+    Data(Side),
+    HttpCallBody,
+    GrpcMessage,
     VmConfiguration,
     PluginConfiguration,
-    /// Buffers of network filters and callouts: known, and never open in this host.
-    Absent,
+    ForeignArguments,
 }
 
 impl BufferKind {
     pub(crate) fn from_abi(kind: u32) -> Result<Self, Status> {
         Ok(match kind {
-            0 => Self::RequestBody,
-            1 => Self::ResponseBody,
-            2..=5 | 8 => Self::Absent,
+            0 => Self::Body(Half::Request),
+            1 => Self::Body(Half::Response),
+            2 => Self::Data(Side::Downstream),
+            3 => Self::Data(Side::Upstream),
+            4 => Self::HttpCallBody,
+            5 => Self::GrpcMessage,
             6 => Self::VmConfiguration,
             7 => Self::PluginConfiguration,
+            8 => Self::ForeignArguments,
             _ => return Err(Status::BadArgument),
         })
     }
 }
 
-/// The half of a stream that a guest continues or closes.
+/// The half of an HTTP exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
     Request,
     Response,
 }
 
-impl Half {
-    /// An HTTP filter has no connection halves (2 and 3): Envoy takes the call and does nothing.
-    pub(crate) fn from_abi(kind: u32) -> Result<Option<Self>, Status> {
+/// The side of a TCP connection that bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// From the client.
+    Downstream,
+    /// From the backend.
+    Upstream,
+}
+
+/// What a guest continues or closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamKind {
+    Http(Half),
+    Tcp(Side),
+}
+
+impl StreamKind {
+    pub(crate) fn from_abi(kind: u32) -> Result<Self, Status> {
         Ok(match kind {
-            0 => Some(Self::Request),
-            1 => Some(Self::Response),
-            2 | 3 => None,
+            0 => Self::Http(Half::Request),
+            1 => Self::Http(Half::Response),
+            2 => Self::Tcp(Side::Downstream),
+            3 => Self::Tcp(Side::Upstream),
             _ => return Err(Status::BadArgument),
         })
     }
 }
 
-/// Zero lets iteration go on; anything else stops it.
-pub(crate) const ACTION_CONTINUE: u32 = 0;
+/// Who closed a connection.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Nobody knows.
+    Unknown = 0,
+    /// The proxy.
+    Local = 1,
+    /// The other end: the client of a downstream, the backend of an upstream.
+    Remote = 2,
+}
+
+/// What a guest answers to a phase. The ABI has "continue" (0) and "pause" (1); the higher numbers are
+/// those of the C++ host that Envoy embeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Continue,
+    /// Headers wait; the body that follows is shown.
+    HoldHeaders,
+    /// Everything of the direction waits, and nothing more of it is shown.
+    HoldAll,
+    /// The body so far waits, and is shown again with the next piece.
+    HoldBody,
+    /// The piece of body goes nowhere: the guest keeps it itself.
+    Swallow,
+    HoldTrailers,
+}

@@ -61,6 +61,11 @@ impl Clock {
         self.lock().realtime = since_epoch;
     }
 
+    /// Time since the clock was made. Timers and timeouts run on it: [`Clock::set`] does not touch them.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.lock().monotonic
+    }
+
     pub(crate) fn realtime_nanoseconds(&self) -> u64 {
         nanoseconds(self.lock().realtime)
     }

@@ -1,5 +1,7 @@
 //! What can go wrong between an embedder and a guest.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// A module that cannot be run as a proxy-wasm filter.
@@ -9,6 +11,16 @@ pub enum ModuleError {
     #[error("the wasm engine could not be set up: {reason}")]
     Engine {
         /// The engine's words.
+        reason: String,
+    },
+    /// The folder for compiled modules cannot be used.
+    #[error(
+        "the cache of compiled modules cannot use {}: {reason}; give a folder that can be written", folder.display()
+    )]
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
         reason: String,
     },
     /// Not WebAssembly, or not valid.
@@ -101,6 +113,9 @@ pub enum TrapReason {
     /// It touched memory that it does not have.
     #[error("it reached outside its memory")]
     MemoryOutOfBounds,
+    /// It called itself too deep; an allocator that calls the host may be behind it.
+    #[error("it ran out of stack; a recursion without end")]
+    StackOverflow,
     /// It gave up: a panic in Rust ends so.
     #[error("it reached an unreachable instruction; a panic, whose message is in the log")]
     Unreachable,
@@ -131,6 +146,7 @@ impl TrapReason {
         match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::OutOfFuel) => Self::OutOfFuel,
             Some(wasmtime::Trap::MemoryOutOfBounds) => Self::MemoryOutOfBounds,
+            Some(wasmtime::Trap::StackOverflow) => Self::StackOverflow,
             Some(wasmtime::Trap::UnreachableCodeReached) => Self::Unreachable,
             Some(trap) => Self::Other(trap.to_string()),
             None => Self::Other(format!("{error:#}")),

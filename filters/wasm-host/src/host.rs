@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::error::VmError;
 use crate::settings::{FailurePolicy, Settings, property_path};
 use crate::vm::Vm;
-use crate::{Clock, LogLevel, Metrics, Module, SharedData, Status};
+use crate::{
+    Clock, Dialect, LogLevel, Metrics, Module, PropertyValue, SharedData, SharedQueues, Status,
+};
 
 /// Where VMs come from; see [`Host::builder`].
 #[derive(Debug)]
@@ -79,6 +81,46 @@ impl Host {
         self
     }
 
+    /// The queues that it shares with other VMs.
+    #[must_use]
+    pub fn shared_queues(mut self, shared_queues: &SharedQueues) -> Self {
+        self.settings.shared_queues = shared_queues.clone();
+        self
+    }
+
+    /// The name of an upstream that the guest can call. Where none is named, it can call all; where
+    /// one is, a call of another is answered as the ABI says: [`Status::BadArgument`] for HTTP,
+    /// [`Status::ParseFailure`] for gRPC.
+    #[must_use]
+    pub fn upstream(mut self, name: impl Into<String>) -> Self {
+        self.settings.upstreams.know(name.into());
+        self
+    }
+
+    /// The name of an upstream that the host knows and cannot send to: calls of it are answered with
+    /// [`Status::InternalFailure`].
+    #[must_use]
+    pub fn broken_upstream(mut self, name: impl Into<String>) -> Self {
+        self.settings.upstreams.fail(name.into());
+        self
+    }
+
+    /// Whose behaviour the guest meets where the specification and Envoy differ.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.settings.dialect = dialect;
+        self
+    }
+
+    /// Whether each configuration is tried in a canary VM first, as Envoy does and this host does
+    /// without being told. `false` starts a VM in half the time; a configuration that the guest
+    /// refuses is then refused by the VM that runs.
+    #[must_use]
+    pub fn canary(mut self, canary: bool) -> Self {
+        self.settings.canary = canary;
+        self
+    }
+
     /// The metrics that it adds to.
     #[must_use]
     pub fn metrics(mut self, metrics: &Metrics) -> Self {
@@ -111,8 +153,8 @@ impl Host {
 
     /// A property that every context finds, such as `["node", "id"]`.
     #[must_use]
-    pub fn property(mut self, path: &[&str], value: impl Into<Vec<u8>>) -> Self {
-        self.settings.properties.insert(property_path(path), value.into());
+    pub fn property(mut self, path: &[&str], value: impl Into<PropertyValue>) -> Self {
+        self.settings.properties.insert(property_path(path), value.into().into_bytes());
         self
     }
 
@@ -147,8 +189,8 @@ impl Host {
 
     /// The lowest level that is kept, and that the guest is told is kept. Without it, all are.
     #[must_use]
-    pub fn log_level(mut self, level: LogLevel) -> Self {
-        self.settings.log_level = level;
+    pub fn log_level(self, level: LogLevel) -> Self {
+        self.settings.logs.set_level(level);
         self
     }
 

@@ -1,12 +1,19 @@
 //! What guests say.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::LogLevel;
 
 /// A guest that logs without end must not fill the memory of the test that runs it.
 const MAX_RECORDS: usize = 65_536;
+
+/// Nor must one that says little, at length.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// A longer line is cut off here.
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// An error message is for reading.
 const MAX_SAID: usize = 20;
@@ -24,35 +31,66 @@ pub struct LogRecord {
 }
 
 /// The newest records of a VM and of its canaries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Logs {
-    records: Arc<Mutex<VecDeque<LogRecord>>>,
+    kept: Arc<Mutex<Kept>>,
+    /// The lowest level that is kept.
+    level: Arc<AtomicU32>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: VecDeque<LogRecord>,
+    bytes: usize,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { kept: Arc::default(), level: Arc::new(AtomicU32::new(LogLevel::Trace as u32)) }
+    }
 }
 
 impl Logs {
-    pub(crate) fn push(&self, record: LogRecord) {
-        let mut records = self.lock();
-        if records.len() == MAX_RECORDS {
-            records.pop_front();
+    pub(crate) fn level(&self) -> LogLevel {
+        LogLevel::from_abi(self.level.load(Ordering::Relaxed)).unwrap_or(LogLevel::Trace)
+    }
+
+    pub(crate) fn set_level(&self, level: LogLevel) {
+        self.level.store(level as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn push(&self, level: LogLevel, message: &[u8], canary: bool) {
+        if level < self.level() {
+            return;
         }
-        records.push_back(record);
+        let message = message.get(..MAX_LINE_BYTES).unwrap_or(message);
+        let message = String::from_utf8_lossy(message).into_owned();
+        let mut kept = self.lock();
+        kept.bytes += message.len();
+        kept.records.push_back(LogRecord { level, message, canary });
+        while kept.records.len() > MAX_RECORDS || kept.bytes > MAX_BYTES {
+            let Some(dropped) = kept.records.pop_front() else {
+                break;
+            };
+            kept.bytes = kept.bytes.saturating_sub(dropped.message.len());
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<LogRecord> {
-        self.lock().iter().cloned().collect()
+        self.lock().records.iter().cloned().collect()
     }
 
     /// The last of what was said, on one line: for the error of a VM that did not start, and whose
     /// log nobody can ask for.
     pub(crate) fn said(&self) -> String {
-        let records = self.lock();
-        let last = records.len().saturating_sub(MAX_SAID);
-        let messages = records.iter().skip(last);
+        let kept = self.lock();
+        let last = kept.records.len().saturating_sub(MAX_SAID);
+        let messages = kept.records.iter().skip(last);
         let said: Vec<_> = messages.map(|record| record.message.as_str()).collect();
         if said.is_empty() { "nothing".to_owned() } else { said.join("; ") }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<LogRecord>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -33,6 +33,10 @@ struct Stat {
 /// A histogram keeps this many samples, and counts all.
 const MAX_SAMPLES: usize = 65_536;
 
+/// A VM defines no more than this, and its names together are no longer.
+const MAX_DEFINED: usize = 65_536;
+const MAX_NAME_BYTES: usize = 16 * 1024 * 1024;
+
 impl Metrics {
     /// No metrics.
     #[must_use]
@@ -71,6 +75,8 @@ impl Metrics {
 #[derive(Debug, Default)]
 pub(crate) struct DefinedMetrics {
     by_id: Vec<Defined>,
+    /// Of all names.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -98,6 +104,11 @@ impl DefinedMetrics {
         kind: MetricKind,
         name: String,
     ) -> Result<u32, Status> {
+        let bytes = self.bytes.saturating_add(name.len());
+        if self.by_id.len() >= MAX_DEFINED || bytes > MAX_NAME_BYTES {
+            return Err(Status::InternalFailure);
+        }
+        self.bytes = bytes;
         let id = u32::try_from(self.by_id.len() + 1).map_err(|_| Status::InternalFailure)?;
         let metric = Defined { kind, name };
         metrics.with(&metric, |_| ());

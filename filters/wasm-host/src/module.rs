@@ -1,8 +1,9 @@
 //! Compiled filters.
 
 use std::fmt;
+use std::path::Path;
 
-use wasmtime::{Config, InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig, Config, InstancePre, Linker};
 
 use crate::error::ModuleError;
 use crate::imports;
@@ -15,6 +16,7 @@ const ABI_VERSION: &str = "proxy_abi_version_0_2_1";
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
+    cache: Option<Cache>,
 }
 
 impl Engine {
@@ -23,11 +25,42 @@ impl Engine {
     /// # Errors
     /// [`ModuleError::Engine`] where the machine has no backend.
     pub fn new() -> Result<Self, ModuleError> {
+        Self::make(None)
+    }
+
+    /// An engine that keeps what it compiles in `folder`, by what was compiled and how, so that the
+    /// next process reads it in milliseconds. The folder is made where it is not there; wasmtime keeps
+    /// it within 512 MiB, and a changed module, engine or machine is compiled anew.
+    ///
+    /// What lies there is run as it is: give a folder that only those can write to whom you would let
+    /// change the program.
+    ///
+    /// # Errors
+    /// [`ModuleError::Cache`] where the folder cannot be used, and as of [`Engine::new`].
+    pub fn cached(folder: impl AsRef<Path>) -> Result<Self, ModuleError> {
+        let folder = folder.as_ref();
+        let refused = |reason: String| ModuleError::Cache { folder: folder.to_owned(), reason };
+        // Wasmtime wants an absolute path.
+        let absolute = std::path::absolute(folder).map_err(|error| refused(error.to_string()))?;
+        let mut config = CacheConfig::new();
+        config.with_directory(absolute);
+        let cache = Cache::new(config).map_err(|error| refused(format!("{error:#}")))?;
+        Self::make(Some(cache))
+    }
+
+    fn make(cache: Option<Cache>) -> Result<Self, ModuleError> {
         let mut config = Config::new();
         config.consume_fuel(true);
+        config.cache(cache.clone());
         let engine = wasmtime::Engine::new(&config)
             .map_err(|error| ModuleError::Engine { reason: format!("{error:#}") })?;
-        Ok(Self { engine })
+        Ok(Self { engine, cache })
+    }
+
+    /// How many modules came out of the cache, and how many had to be compiled; `None` without one.
+    #[must_use]
+    pub fn cache_counts(&self) -> Option<(usize, usize)> {
+        self.cache.as_ref().map(|cache| (cache.cache_hits(), cache.cache_misses()))
     }
 }
 
@@ -38,7 +71,7 @@ impl fmt::Debug for Engine {
 }
 
 /// A filter, compiled and linked. Compiling takes seconds for a large filter, so compile once and
-/// start many VMs; clones are cheap.
+/// start many VMs, and let the engine [keep](Engine::cached) it for the next process; clones are cheap.
 #[derive(Clone)]
 pub struct Module {
     linked: InstancePre<HostState>,

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Status;
 
+/// All values together are no more than this; a guest that wants more is told that the host failed.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+
 /// The key-value store behind `proxy_get_shared_data` and `proxy_set_shared_data`.
 ///
 /// Envoy has one in the process, and its keys are scoped by vm id. Give clones of one handle to
@@ -22,6 +25,8 @@ struct Store {
     /// By vm id, then by key.
     values: HashMap<String, HashMap<Vec<u8>, Versioned>>,
     last_cas: u32,
+    /// Of all keys and values.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -49,13 +54,19 @@ impl SharedData {
     ///
     /// # Errors
     /// [`Status::CasMismatch`] where `expected` is not zero, the key is there, and its number is
-    /// another.
+    /// another. [`Status::InternalFailure`] where the store would hold more than 256 MiB.
     pub fn set(&self, vm_id: &str, key: &[u8], value: &[u8], expected: u32) -> Result<(), Status> {
         let mut store = self.lock();
         let present = store.values.get(vm_id).and_then(|keys| keys.get(key));
         if present.is_some_and(|found| expected != 0 && expected != found.cas) {
             return Err(Status::CasMismatch);
         }
+        let replaced = present.map_or(0, |found| key.len() + found.value.len());
+        let bytes = store.bytes.saturating_sub(replaced).saturating_add(key.len() + value.len());
+        if bytes > MAX_BYTES {
+            return Err(Status::InternalFailure);
+        }
+        store.bytes = bytes;
         let cas = store.next_cas();
         let versioned = Versioned { value: value.to_vec(), cas };
         store.values.entry(vm_id.to_owned()).or_default().insert(key.to_vec(), versioned);
@@ -98,6 +109,15 @@ mod tests {
         assert_eq!(data.set("vm", b"k", b"3", first), Err(Status::CasMismatch));
         assert_eq!(data.get("vm", b"k").unwrap().0, b"2");
         assert_eq!(data.set("vm", b"k", b"4", 0), Ok(()));
+    }
+
+    #[test]
+    fn the_store_is_bounded_and_smaller_values_make_room() {
+        let data = SharedData::new();
+        data.set("vm", b"k", &vec![0; super::MAX_BYTES - 1], 0).unwrap();
+        assert_eq!(data.set("vm", b"l", b"", 0), Err(Status::InternalFailure));
+        data.set("vm", b"k", b"", 0).unwrap();
+        assert_eq!(data.set("vm", b"l", b"", 0), Ok(()));
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use crate::Headers;
 use crate::abi::Half;
+use crate::error::Trap;
 use crate::machine::Machine;
 use crate::outcome::{Outcome, Passed};
 use crate::settings::{Properties, property_path};
 use crate::vm::lock;
+use crate::{Headers, PropertyValue};
 
 /// An exchange between a caller and an upstream, with the filter between them.
 ///
@@ -38,8 +39,8 @@ impl Stream {
     /// A property of this exchange, such as `["source", "address"]`. Set it before
     /// [`Stream::request_headers`].
     #[must_use]
-    pub fn property(mut self, path: &[&str], value: impl Into<Vec<u8>>) -> Self {
-        self.properties.insert(property_path(path), value.into());
+    pub fn property(mut self, path: &[&str], value: impl Into<PropertyValue>) -> Self {
+        self.properties.insert(property_path(path), value.into().into_bytes());
         self
     }
 
@@ -49,6 +50,7 @@ impl Stream {
         if self.id.is_none() {
             let mut machine = lock(&self.machine);
             self.id = machine.open_stream(std::mem::take(&mut self.properties));
+            machine.settle();
             if self.id.is_none() {
                 let outcome = machine.without_plugin(headers);
                 drop(machine);
@@ -62,13 +64,16 @@ impl Stream {
 
     /// Shows a piece of the request's body to the filter. What goes on is what the filter left of it,
     /// with the pieces before it that the filter had paused.
+    ///
+    /// While the headers are paused the filter does not see the piece: it waits with them (see
+    /// [`Dialect`](crate::Dialect)), and is shown once the filter lets the request go on.
     pub fn request_body(
         &mut self,
         piece: impl Into<Vec<u8>>,
         end_of_stream: bool,
     ) -> Outcome<Vec<u8>> {
         self.show(piece.into(), |machine, id, piece| {
-            machine.show_body(id, Half::Request, piece, end_of_stream)
+            machine.show_body(id, Half::Request, &piece, end_of_stream)
         })
     }
 
@@ -97,7 +102,7 @@ impl Stream {
         end_of_stream: bool,
     ) -> Outcome<Vec<u8>> {
         self.show(piece.into(), |machine, id, piece| {
-            machine.show_body(id, Half::Response, piece, end_of_stream)
+            machine.show_body(id, Half::Response, &piece, end_of_stream)
         })
     }
 
@@ -119,6 +124,28 @@ impl Stream {
         self.show(Passed::default(), |machine, id, _| machine.outcome_now(id, Half::Response))
     }
 
+    /// Foreign code of the proxy calls the guest back, for this exchange: it gets
+    /// `proxy_on_foreign_function`. Before [`Stream::request_headers`] there is nobody to call.
+    ///
+    /// # Errors
+    /// The guest's trap, now or before.
+    pub fn foreign_callback(
+        &mut self,
+        function: u32,
+        arguments: impl Into<Vec<u8>>,
+    ) -> Result<(), Trap> {
+        self.id.map_or(Ok(()), |id| {
+            lock(&self.machine).foreign_callback(id, function, arguments.into())
+        })
+    }
+
+    /// The number of the guest's context, once the filter has seen the request: what the guest calls
+    /// this exchange in its log.
+    #[must_use]
+    pub fn context_id(&self) -> Option<u32> {
+        self.id
+    }
+
     /// Ends the exchange, as dropping the stream does.
     pub fn finish(self) {
         drop(self);
@@ -133,7 +160,10 @@ impl Stream {
             (Some(end), _) => end.clone().map(|never| match never {}),
             (None, None) => Outcome::Continue(untouched),
             (None, Some(id)) => {
-                let outcome = phase(&mut lock(&self.machine), id, untouched);
+                let mut machine = lock(&self.machine);
+                let outcome = machine.phase(id, |machine| phase(machine, id, untouched));
+                machine.settle();
+                drop(machine);
                 self.remember(outcome)
             }
         }

@@ -4,22 +4,37 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::context::Context;
+use crate::callouts::{GrpcCall, GrpcStream, Handle, HttpCall};
+use crate::connection::Connection;
 use crate::error::{Trap, VmError};
 use crate::logs::LogRecord;
 use crate::machine::Machine;
-use crate::settings::Settings;
+use crate::settings::{FailurePolicy, Settings};
 use crate::stream::Stream;
-use crate::{Headers, Metrics, SharedData};
+use crate::{Headers, LogLevel, Metrics, SharedData, SharedQueues};
 
-/// A filter that runs. Any number of streams can be open at a time; the guest runs one call at a time.
+/// A filter that runs. Any number of streams and connections can be open at a time; the guest runs one
+/// call at a time.
 ///
 /// Once the guest has trapped, nothing of it runs any more: every stream gets what the failure policy
-/// says, and [`Vm::failure`] says why. Start another VM to go on.
+/// says, and [`Vm::failure`] says why. [`FailurePolicy::Reload`], a new configuration, or
+/// [`Vm::restart`] bring up another one.
 pub struct Vm {
-    machine: Arc<Mutex<Machine>>,
+    worker: Mutex<Worker>,
     settings: Arc<Settings>,
 }
+
+/// The instance that takes new streams. Streams hold on to the one that they began in.
+struct Worker {
+    machine: Arc<Mutex<Machine>>,
+    configuration: Arc<[u8]>,
+    /// When it was started, on the monotonic clock.
+    started: Duration,
+    restarts: usize,
+}
+
+/// More steps than any test takes in one go; a guest that asks for more ticks is cut off here.
+const MAX_STEPS: usize = 1_000_000;
 
 impl Vm {
     pub(crate) fn start(
@@ -27,10 +42,10 @@ impl Vm {
         configuration: Arc<[u8]>,
     ) -> Result<Self, VmError> {
         try_in_canary(&settings, &configuration)?;
-        let mut machine = Machine::boot(&settings, false)?;
-        let plugin = machine.start_plugin(&configuration)?;
-        machine.replace_plugin(Some(plugin));
-        Ok(Self { machine: Arc::new(Mutex::new(machine)), settings })
+        let machine = boot(&settings, &configuration)?;
+        let started = settings.clock.monotonic();
+        let worker = Mutex::new(Worker { machine, configuration, started, restarts: 0 });
+        Ok(Self { worker, settings })
     }
 
     /// Gives the filter a new plugin configuration, as Envoy does:
@@ -40,64 +55,208 @@ impl Vm {
     ///    and the old configuration stays: the answer is `false`, and the log says why.
     /// 3. It gets a root context of its own in the running VM, so that the guest's statics (caches,
     ///    counters) survive. New streams go there. The old root context lives until its last stream
-    ///    has finished, and is then told `proxy_on_done` and `proxy_on_delete`.
+    ///    has finished, and is then told `proxy_on_done` and `proxy_on_delete`. Where the running VM
+    ///    has failed before, a new one is started.
     /// 4. Where the running VM refuses what its canary took, the answer is `false` too, and there is
     ///    no plugin any more: streams get what the failure policy says.
     ///
     /// # Errors
-    /// The trap of the running VM, now or before.
+    /// The trap of the running VM on it.
     pub fn configure(&self, configuration: impl Into<Vec<u8>>) -> Result<bool, Trap> {
         let configuration: Arc<[u8]> = Arc::from(configuration.into());
-        let mut machine = self.lock();
-        if let Some(failure) = machine.failure() {
-            return Err(failure.clone());
-        }
-        if is_current(&mut machine, &configuration) {
+        let mut worker = self.worker();
+        let failed = lock(&worker.machine).failure().is_some();
+        let has_plugin = lock(&worker.machine).plugin.is_some();
+        if !failed && has_plugin && worker.configuration == configuration {
             return Ok(true);
         }
         if try_in_canary(&self.settings, &configuration).is_err() {
             return Ok(false);
         }
-        match machine.start_plugin(&configuration) {
-            Ok(plugin) => {
-                machine.replace_plugin(Some(plugin));
+        let refused = if failed {
+            self.replace(&mut worker, Arc::clone(&configuration)).err()
+        } else {
+            let mut machine = lock(&worker.machine);
+            match machine.start_plugin(&configuration) {
+                Ok(plugin) => {
+                    machine.replace_plugin(Some(plugin));
+                    None
+                }
+                Err(VmError::Trap { trap, said }) => Some(VmError::Trap { trap, said }),
+                Err(refused) => {
+                    machine.replace_plugin(None);
+                    Some(refused)
+                }
+            }
+        };
+        match refused {
+            None => {
+                worker.configuration = configuration;
                 Ok(true)
             }
-            Err(VmError::Trap { trap, .. }) => Err(trap),
-            Err(_) => {
-                machine.replace_plugin(None);
-                Ok(false)
-            }
+            Some(VmError::Trap { trap, .. }) => Err(trap),
+            Some(_) => Ok(false),
         }
+    }
+
+    /// Starts the guest anew with its current configuration, whatever has become of it. Its statics
+    /// begin again; what it shares with others stays. Streams that are open stay with the old one.
+    ///
+    /// # Errors
+    /// Where the guest does not start; the old one stays.
+    pub fn restart(&self) -> Result<(), VmError> {
+        let mut worker = self.worker();
+        let configuration = Arc::clone(&worker.configuration);
+        self.replace(&mut worker, configuration)
+    }
+
+    /// How often the guest was started anew after it had failed, or because it was asked to.
+    #[must_use]
+    pub fn restarts(&self) -> usize {
+        self.worker().restarts
     }
 
     /// Opens a stream for a request with these headers. The filter first sees it when
     /// [`Stream::request_headers`] is called.
     #[must_use]
     pub fn request(&self, headers: impl Into<Headers>) -> Stream {
-        Stream::new(Arc::clone(&self.machine), headers.into())
+        Stream::new(self.for_new_stream(), headers.into())
     }
 
-    /// Runs `proxy_on_tick` in every root context that has asked for ticks.
+    /// A client's TCP connection. The filter first sees it when [`Connection::open`] is called.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection::new(self.for_new_stream())
+    }
+
+    /// The oldest HTTP call of the guest that was not handed out yet.
+    #[must_use]
+    pub fn next_http_call(&self) -> Option<HttpCall> {
+        let machine = self.machine();
+        let mut guard = lock(&machine);
+        let (call, request) = guard.store.data_mut().callouts.http.hand_over()?;
+        let request = request.clone();
+        drop(guard);
+        Some(HttpCall::new(Handle { machine, call }, request))
+    }
+
+    /// The oldest unary gRPC call of the guest that was not handed out yet.
+    #[must_use]
+    pub fn next_grpc_call(&self) -> Option<GrpcCall> {
+        let machine = self.machine();
+        let mut guard = lock(&machine);
+        let (call, request) = guard.store.data_mut().callouts.grpc.hand_over()?;
+        let request = request.clone();
+        drop(guard);
+        Some(GrpcCall::new(Handle { machine, call }, request))
+    }
+
+    /// The oldest gRPC stream of the guest that was not handed out yet.
+    #[must_use]
+    pub fn next_grpc_stream(&self) -> Option<GrpcStream> {
+        let machine = self.machine();
+        let mut guard = lock(&machine);
+        let (call, stream) = guard.store.data_mut().callouts.streams.hand_over()?;
+        let request = stream.request.clone();
+        drop(guard);
+        Some(GrpcStream::new(Handle { machine, call }, request))
+    }
+
+    /// Foreign code of the proxy calls the guest back: its current root context gets
+    /// `proxy_on_foreign_function`.
+    ///
+    /// # Errors
+    /// The guest's trap, now or before.
+    pub fn foreign_callback(
+        &self,
+        function: u32,
+        arguments: impl Into<Vec<u8>>,
+    ) -> Result<(), Trap> {
+        let machine = self.machine();
+        let mut machine = lock(&machine);
+        match machine.plugin {
+            Some(plugin) => machine.foreign_callback(plugin, function, arguments.into()),
+            None => machine.failure().map_or(Ok(()), |failure| Err(failure.clone())),
+        }
+    }
+
+    /// Runs `proxy_on_tick` in every root context that has asked for ticks, whatever the clock says.
     ///
     /// # Errors
     /// The guest's trap, now or before.
     pub fn tick(&self) -> Result<(), Trap> {
-        self.lock().tick()
+        lock(&self.machine()).tick()
+    }
+
+    /// Does what is due by the clock, and answers how much that was: a timer that has run out ticks
+    /// once, however often it would have (so do Envoy's); a call that took too long times out; and
+    /// the guest is told of queues that others have put something in.
+    ///
+    /// # Errors
+    /// The guest's trap, now or before.
+    pub fn run_due(&self) -> Result<usize, Trap> {
+        lock(&self.machine()).run_due()
+    }
+
+    /// Lets time pass on this VM's clock, stopping wherever something is due and doing it: over a
+    /// minute, a timer of one second ticks sixty times, each at its own second.
+    ///
+    /// Other VMs of the same clock see the time pass; what is due there is done by their own
+    /// [`Vm::run_due`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use wasm_host::Vm;
+    /// # fn wait(vm: &Vm) -> Result<(), wasm_host::Trap> {
+    /// assert_eq!(vm.tick_period(), Some(Duration::from_secs(5)));
+    /// vm.advance(Duration::from_secs(60))?; // twelve ticks
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The guest's trap, now or before; the clock then stands where it happened.
+    pub fn advance(&self, by: Duration) -> Result<(), Trap> {
+        let clock = &self.settings.clock;
+        let until = clock.monotonic().saturating_add(by);
+        for _ in 0..MAX_STEPS {
+            let next = lock(&self.machine()).next_due().filter(|due| *due <= until);
+            let Some(due) = next else {
+                break;
+            };
+            clock.advance(due.saturating_sub(clock.monotonic()));
+            self.run_due()?;
+        }
+        clock.advance(until.saturating_sub(clock.monotonic()));
+        self.run_due().map(|_| ())
     }
 
     /// How often the current root context asked to be ticked, if it did.
     #[must_use]
     pub fn tick_period(&self) -> Option<Duration> {
-        let mut machine = self.lock();
+        let machine = self.machine();
+        let mut machine = lock(&machine);
         let plugin = machine.plugin?;
-        machine.store.data_mut().root_by_id(plugin)?.tick_period
+        machine.store.data_mut().root_by_id(plugin)?.timer.map(|timer| timer.period)
+    }
+
+    /// Ends the plugin, as a proxy does that goes or drops the filter: `proxy_on_done` and
+    /// `proxy_on_delete` of every root context. Whether all were done at once; one that answered
+    /// false goes when the guest calls `proxy_done`. New streams get what the failure policy says.
+    #[must_use]
+    pub fn shut_down(&self) -> bool {
+        lock(&self.machine()).shut_down()
     }
 
     /// What the guest has said, oldest first; canaries too.
     #[must_use]
     pub fn logs(&self) -> Vec<LogRecord> {
         self.settings.logs.all()
+    }
+
+    /// Changes the lowest level that is kept. The guest is not told: it has to ask again.
+    pub fn set_log_level(&self, level: LogLevel) {
+        self.settings.logs.set_level(level);
     }
 
     /// The value of a counter or gauge, or the number of a histogram's samples.
@@ -118,16 +277,23 @@ impl Vm {
         self.settings.shared_data.clone()
     }
 
+    /// The queues that this VM shares.
+    #[must_use]
+    pub fn shared_queues(&self) -> SharedQueues {
+        self.settings.shared_queues.clone()
+    }
+
     /// Why the guest runs no more, where that is so.
     #[must_use]
     pub fn failure(&self) -> Option<Trap> {
-        self.lock().failure().cloned()
+        lock(&self.machine()).failure().cloned()
     }
 
     /// How many bytes of memory the guest has. It does not shrink.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let machine = self.lock();
+        let machine = self.machine();
+        let machine = lock(&machine);
         let memory = machine.store.data().guest.as_ref().map(|guest| guest.memory);
         memory.map_or(0, |memory| memory.data_size(&machine.store))
     }
@@ -135,11 +301,39 @@ impl Vm {
     /// How many contexts the guest has, roots and streams: for tests that nothing leaks.
     #[must_use]
     pub fn contexts(&self) -> usize {
-        self.lock().store.data().contexts.len()
+        lock(&self.machine()).store.data().contexts.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Machine> {
-        lock(&self.machine)
+    /// Envoy looks whether a failed VM can be replaced when a stream begins.
+    fn for_new_stream(&self) -> Arc<Mutex<Machine>> {
+        let mut worker = self.worker();
+        if let FailurePolicy::Reload { after } = self.settings.failure_policy {
+            let failed = lock(&worker.machine).failure().is_some();
+            let lived = self.settings.clock.monotonic().saturating_sub(worker.started);
+            if failed && lived >= after {
+                let configuration = Arc::clone(&worker.configuration);
+                // A guest that does not start is tried again when it has been down for as long.
+                worker.started = self.settings.clock.monotonic();
+                let _ = self.replace(&mut worker, configuration);
+            }
+        }
+        Arc::clone(&worker.machine)
+    }
+
+    fn replace(&self, worker: &mut Worker, configuration: Arc<[u8]>) -> Result<(), VmError> {
+        worker.machine = boot(&self.settings, &configuration)?;
+        worker.configuration = configuration;
+        worker.started = self.settings.clock.monotonic();
+        worker.restarts += 1;
+        Ok(())
+    }
+
+    fn machine(&self) -> Arc<Mutex<Machine>> {
+        Arc::clone(&self.worker().machine)
+    }
+
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,17 +351,19 @@ pub(crate) fn lock(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
     machine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn try_in_canary(settings: &Arc<Settings>, configuration: &Arc<[u8]>) -> Result<(), VmError> {
-    Machine::boot(settings, true)?.start_plugin(configuration)?;
-    Ok(())
+fn boot(
+    settings: &Arc<Settings>,
+    configuration: &Arc<[u8]>,
+) -> Result<Arc<Mutex<Machine>>, VmError> {
+    let mut machine = Machine::boot(settings, false)?;
+    let plugin = machine.start_plugin(configuration)?;
+    machine.replace_plugin(Some(plugin));
+    Ok(Arc::new(Mutex::new(machine)))
 }
 
-fn is_current(machine: &mut Machine, configuration: &Arc<[u8]>) -> bool {
-    let Some(plugin) = machine.plugin else {
-        return false;
-    };
-    match machine.store.data().contexts.get(&plugin) {
-        Some(Context::Root(root)) => root.configuration == *configuration,
-        _ => false,
+fn try_in_canary(settings: &Arc<Settings>, configuration: &Arc<[u8]>) -> Result<(), VmError> {
+    if settings.canary {
+        Machine::boot(settings, true)?.start_plugin(configuration)?;
     }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Bodies and configurations.
+//! Buffers: bodies, connection data, what callouts brought, configurations.
 
 use wasmtime::Linker;
 
@@ -70,41 +70,50 @@ fn set_bytes(
     (pointer, size): (u32, u32),
 ) -> Result<(), Fault> {
     let kind = BufferKind::from_abi(kind)?;
-    if kind == BufferKind::Absent {
-        return Err(Status::NotFound.into());
-    }
     let data = read(guest, pointer, size)?;
-    let body = guest
-        .data_mut()
-        .stream_mut()
-        .and_then(|stream| stream.body(kind))
-        .filter(|body| body.open)
-        .ok_or(Status::BadArgument)?;
-    Ok(body.splice(start, length, &data)?)
+    let state = guest.data_mut();
+    let dialect = state.settings.dialect;
+    let buffer = match kind {
+        BufferKind::Body(half) => state.stream_mut().map(|stream| &mut stream.direction(half).body),
+        BufferKind::Data(side) => {
+            state.connection_mut().map(|connection| &mut connection.side(side).data)
+        }
+        // What the guest is only told.
+        _ => None,
+    };
+    let buffer = buffer.filter(|buffer| buffer.open).ok_or(Status::BadArgument)?;
+    Ok(buffer.splice(dialect, (start, length), &data)?)
 }
 
-/// A body that is not there is an empty buffer; a configuration that is not being handed over is no
-/// buffer at all.
+/// Bytes that are not there are an empty buffer; a configuration that is not being handed over, or an
+/// answer that did not come, is no buffer at all.
 fn with_buffer<R>(
     guest: &mut Guest<'_>,
     kind: u32,
     look: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, Status> {
     let state = guest.data_mut();
-    match BufferKind::from_abi(kind)? {
-        BufferKind::Absent => Err(Status::NotFound),
-        BufferKind::VmConfiguration => Ok(look(&state.settings.vm_configuration)),
-        BufferKind::PluginConfiguration => state
-            .root_mut()
-            .filter(|root| root.configuring)
-            .map(|root| look(&root.configuration))
-            .ok_or(Status::NotFound),
-        kind @ (BufferKind::RequestBody | BufferKind::ResponseBody) => {
-            let body = state.stream_mut().and_then(|stream| stream.body(kind));
-            let open = body.filter(|body| body.open);
-            Ok(look(open.map_or(&[], |body| &body.bytes)))
+    let delivered = match BufferKind::from_abi(kind)? {
+        BufferKind::VmConfiguration => return Ok(look(&state.settings.vm_configuration)),
+        BufferKind::PluginConfiguration => {
+            let root = state.root_mut().filter(|root| root.configuring);
+            return root.map(|root| look(&root.configuration)).ok_or(Status::NotFound);
         }
-    }
+        BufferKind::Body(half) => {
+            let body = state.stream_mut().map(|stream| &stream.direction(half).body);
+            return Ok(look(body.filter(|body| body.open).map_or(&[], |body| &body.bytes)));
+        }
+        BufferKind::Data(side) => {
+            let data = state.connection_mut().map(|connection| &connection.side(side).data);
+            return Ok(look(data.filter(|data| data.open).map_or(&[], |data| &data.bytes)));
+        }
+        BufferKind::HttpCallBody => state.delivered().and_then(|it| it.http_body.as_deref()),
+        BufferKind::GrpcMessage => state.delivered().and_then(|it| it.grpc_message.as_deref()),
+        BufferKind::ForeignArguments => {
+            state.delivered().and_then(|it| it.foreign_arguments.as_deref())
+        }
+    };
+    delivered.map(look).ok_or(Status::NotFound)
 }
 
 fn clamp(position: u64, bytes: &[u8]) -> usize {

@@ -1,11 +1,16 @@
-//! Header and trailer maps.
+//! Header and trailer maps, and gRPC metadata.
 
 use wasmtime::Linker;
 
 use crate::abi::MapKind;
 use crate::memory::{Fault, Guest, answer, give, read, write_u32};
 use crate::state::HostState;
-use crate::{Headers, Status, pairs};
+use crate::{Dialect, Headers, Status, pairs};
+
+/// What a guest can put into the maps and properties of one stream; it bounds the host's memory.
+const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
+/// No map has more entries than this: reading one costs more the more there are.
+const MAX_ENTRIES: usize = 16_384;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker
@@ -67,19 +72,15 @@ fn get(
 ) -> Result<(), Fault> {
     let kind = MapKind::from_abi(kind)?;
     let name = name(guest, key)?;
-    let stream = guest.data().stream();
+    let state = guest.data();
     // A map that is not open is the guest's mistake, except in the access log, where any may lack.
-    let absent = if stream.is_some_and(|stream| stream.logging) {
+    let absent = if state.stream().is_some_and(|stream| stream.logging) {
         Status::NotFound
     } else {
         Status::BadArgument
     };
-    let value = stream
-        .and_then(|stream| stream.readable(kind))
-        .ok_or(absent)?
-        .get(&name)
-        .ok_or(Status::NotFound)?
-        .to_vec();
+    let map = readable(state, kind).ok_or(absent)?;
+    let value = map.get(&name).ok_or(Status::NotFound)?.to_vec();
     give(guest, &value, return_value, return_size)
 }
 
@@ -93,6 +94,10 @@ fn change(
     let kind = MapKind::from_abi(kind)?;
     let name = name(guest, key)?;
     let value = read(guest, value, value_size)?;
+    if writable(guest, kind)?.len() >= MAX_ENTRIES {
+        return Err(Status::InternalFailure.into());
+    }
+    keep(guest.data_mut(), name.len() + value.len())?;
     change(writable(guest, kind)?, name, value);
     Ok(())
 }
@@ -113,10 +118,7 @@ fn get_all(
     return_size: u32,
 ) -> Result<(), Fault> {
     let kind = MapKind::from_abi(kind)?;
-    let bytes = guest
-        .data()
-        .stream()
-        .and_then(|stream| stream.readable(kind))
+    let bytes = readable(guest.data(), kind)
         .filter(|headers| !headers.is_empty())
         .map(pairs::encode)
         .unwrap_or_default();
@@ -127,15 +129,37 @@ fn get_all(
 fn set_all(guest: &mut Guest<'_>, kind: u32, pointer: u32, size: u32) -> Result<(), Fault> {
     let kind = MapKind::from_abi(kind)?;
     let bytes = read(guest, pointer, size)?;
+    keep(guest.data_mut(), bytes.len())?;
     *writable(guest, kind)? = pairs::decode(&bytes).unwrap_or_default();
     Ok(())
 }
 
 fn get_size(guest: &mut Guest<'_>, kind: u32, return_size: u32) -> Result<(), Fault> {
     let kind = MapKind::from_abi(kind)?;
-    let size = writable(guest, kind)?.byte_size();
+    let size = match guest.data().settings.dialect {
+        Dialect::Envoy => writable(guest, kind)?.byte_size(),
+        Dialect::Specification => readable(guest.data(), kind).map_or(0, Headers::byte_size),
+    };
     let size = u32::try_from(size).map_err(|_| Status::InternalFailure)?;
     Ok(write_u32(guest, return_size, size)?)
+}
+
+fn readable(state: &HostState, kind: MapKind) -> Option<&Headers> {
+    let delivered = || state.delivered();
+    match kind {
+        MapKind::GrpcInitialMetadata => delivered()?.grpc_initial_metadata.as_ref(),
+        MapKind::GrpcTrailingMetadata => delivered()?.grpc_trailing_metadata.as_ref(),
+        MapKind::HttpCallHeaders => delivered()?.http_headers.as_ref(),
+        MapKind::HttpCallTrailers => delivered()?.http_trailers.as_ref(),
+        _ => state.stream()?.readable(kind),
+    }
+}
+
+/// Counts what the guest leaves with the host in this stream.
+pub(super) fn keep(state: &mut HostState, bytes: usize) -> Result<(), Status> {
+    let origin = state.origin_mut().ok_or(Status::BadArgument)?;
+    origin.kept_bytes = origin.kept_bytes.saturating_add(bytes);
+    if origin.kept_bytes > MAX_KEPT_BYTES { Err(Status::InternalFailure) } else { Ok(()) }
 }
 
 fn writable<'a>(guest: &'a mut Guest<'_>, kind: MapKind) -> Result<&'a mut Headers, Status> {

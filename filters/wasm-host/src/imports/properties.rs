@@ -2,9 +2,10 @@
 
 use wasmtime::Linker;
 
+use super::headers::keep;
 use crate::Status;
 use crate::memory::{Fault, Guest, answer, give, read};
-use crate::properties::{of_filter_state, of_stream};
+use crate::properties::find;
 use crate::state::HostState;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
@@ -37,23 +38,6 @@ fn get(
     give(guest, &value, return_value, return_size)
 }
 
-fn find(state: &HostState, path: &[u8]) -> Option<Vec<u8>> {
-    let settings = &state.settings;
-    let stream = state.stream();
-    let given = stream
-        .and_then(|stream| stream.properties.get(path))
-        .or_else(|| settings.properties.get(path));
-    if let Some(value) = given {
-        return Some(value.clone());
-    }
-    match path {
-        b"plugin_name" => Some(settings.plugin_name.clone().into_bytes()),
-        b"plugin_root_id" => Some(settings.root_id.clone().into_bytes()),
-        b"plugin_vm_id" => Some(settings.vm_id.clone().into_bytes()),
-        _ => of_stream(stream?, path).or_else(|| of_filter_state(stream?, path)),
-    }
-}
-
 /// A root context has no stream whose state it could set.
 fn set(
     guest: &mut Guest<'_>,
@@ -62,7 +46,11 @@ fn set(
 ) -> Result<(), Fault> {
     let path = read(guest, path, path_size)?;
     let value = read(guest, value, value_size)?;
-    let stream = guest.data_mut().stream_mut().ok_or(Status::NotFound)?;
-    stream.filter_state.insert(path, value);
+    let state = guest.data_mut();
+    state.origin().ok_or(Status::NotFound)?;
+    keep(state, path.len() + value.len())?;
+    if let Some(origin) = state.origin_mut() {
+        origin.set.insert(path, value);
+    }
     Ok(())
 }

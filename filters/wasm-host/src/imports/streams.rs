@@ -2,10 +2,11 @@
 
 use wasmtime::Linker;
 
-use crate::abi::Half;
+use crate::abi::{Side, StreamKind};
+use crate::contexts::exchange::End;
 use crate::memory::{Fault, Guest, answer, read};
-use crate::state::HostState;
-use crate::{Headers, LocalResponse, Status, pairs};
+use crate::state::{AfterCall, HostState};
+use crate::{Dialect, LocalResponse, Status, pairs};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker
@@ -57,40 +58,57 @@ fn send_local_response(
         // The SDKs write "none" as -1; gRPC's own codes end at 16.
         grpc_status: (grpc_status <= 16).then_some(grpc_status),
     };
-    if let Some(stream) = guest.data_mut().stream_mut() {
+    let state = guest.data_mut();
+    let id = state.acting();
+    if let Some(stream) = state.stream_mut()
+        && stream.answering.is_none()
+    {
         stream.reply.get_or_insert(response);
+        state.defer(AfterCall::Reply(id));
     }
     Ok(())
 }
 
-fn continue_stream(guest: &mut Guest<'_>, half: u32) -> Result<(), Fault> {
-    let half = Half::from_abi(half)?;
-    if let (Some(half), Some(stream)) = (half, guest.data_mut().stream_mut()) {
-        stream.resume(half);
-    }
-    Ok(())
-}
-
-fn close_stream(guest: &mut Guest<'_>, half: u32) -> Result<(), Fault> {
-    let half = Half::from_abi(half)?;
-    if let (Some(_), Some(stream)) = (half, guest.data_mut().stream_mut()) {
-        stream.reset = true;
-    }
-    Ok(())
-}
-
-/// What the proxy makes of a local response before the filter's response phases see it.
-pub(crate) fn response_headers(response: &LocalResponse) -> Headers {
-    let mut headers = response.headers.clone();
-    headers.set(":status", response.status.to_string());
-    if response.body.is_empty() {
-        headers.remove("content-length");
-        headers.remove("content-type");
-    } else {
-        headers.set("content-length", response.body.len().to_string());
-        if !headers.contains("content-type") {
-            headers.set("content-type", "text/plain");
+/// A stream of the other kind than the context's is taken, and nothing is done: so does Envoy.
+fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Result<(), Fault> {
+    let state = guest.data_mut();
+    let id = state.acting();
+    match StreamKind::from_abi(kind)? {
+        StreamKind::Http(half) => {
+            if let Some(stream) = state.stream_mut() {
+                stream.resume(half);
+                state.defer(AfterCall::Resume(id, half));
+            }
+        }
+        StreamKind::Tcp(Side::Upstream) if state.settings.dialect == Dialect::Envoy => {
+            return Err(Status::Unimplemented.into());
+        }
+        StreamKind::Tcp(side) => {
+            if let Some(connection) = state.connection_mut() {
+                connection.side(side).resumed = true;
+                state.defer(AfterCall::Flow(id, side));
+            }
         }
     }
-    headers
+    Ok(())
+}
+
+/// Either half resets the whole exchange; either side closes the client's connection, and with it both.
+fn close_stream(guest: &mut Guest<'_>, kind: u32) -> Result<(), Fault> {
+    let state = guest.data_mut();
+    let id = state.acting();
+    match StreamKind::from_abi(kind)? {
+        StreamKind::Http(_) => {
+            if let Some(stream) = state.stream_mut() {
+                stream.end.get_or_insert(End::Reset);
+            }
+        }
+        StreamKind::Tcp(_) => {
+            if let Some(connection) = state.connection_mut() {
+                connection.closed = true;
+                state.defer(AfterCall::Close(id));
+            }
+        }
+    }
+    Ok(())
 }

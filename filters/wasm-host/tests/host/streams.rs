@@ -149,6 +149,7 @@ fn a_response_body_is_replaced_whole() {
         Outcome::Continue(Passed {
             headers: Headers::from([(":status", "200")]),
             body: Vec::new(),
+            trailers: Headers::new(),
         })
     );
 }

@@ -34,6 +34,19 @@ const FRAME: &str = r#"(module
   (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_effective_context" (func $act_for (param i32) (result i32)))
   (import "env" "proxy_done" (func $done (result i32)))
+  (import "env" "proxy_get_log_level" (func $get_level (param i32) (result i32)))
+  (import "env" "proxy_get_buffer_status" (func $buffer_status (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_header_map_size" (func $headers_size (param i32 i32) (result i32)))
+  (import "env" "proxy_get_status" (func $get_status (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_register_shared_queue" (func $register_queue (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_resolve_shared_queue" (func $resolve_queue (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_call" (func $grpc_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_stream" (func $grpc_stream (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_send" (func $grpc_send (param i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_cancel" (func $grpc_cancel (param i32) (result i32)))
+  (import "env" "proxy_grpc_close" (func $grpc_close (param i32) (result i32)))
   (import "env" "proxy_http_call" (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
@@ -59,6 +72,13 @@ const FRAME: &str = r#"(module
   ;; Adds a request header.
   (func $show (param i32 i32 i32 i32)
     (drop (call $add_header (i32.const 0) (local.get 0) (local.get 1) (local.get 2) (local.get 3))))
+  ;; Logs the bytes that a host function gave.
+  (func $say_given
+    (call $say (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+  ;; Logs a number below ten as a digit.
+  (func $say_digit (param i32)
+    (i32.store8 (i32.const 20) (i32.add (i32.const 48) (local.get 0)))
+    (call $say (i32.const 20) (i32.const 1)))
   ;; Logs at info.
   (func $say (param i32 i32)
     (drop (call $log (i32.const 2) (local.get 0) (local.get 1))))
@@ -122,6 +142,19 @@ pub fn pass(vm: &Vm) -> Headers {
         Outcome::Continue(headers) => headers,
         other => panic!("expected the request to go on, found {other:?}; {:?}", vm.failure()),
     }
+}
+
+/// Pairs as the ABI serialises them, as text for a filter: `<<...>>` of it is a header map.
+pub fn pairs(headers: &[(&str, &str)]) -> String {
+    let number = |length: usize| String::from_utf8((length as u32).to_le_bytes().into()).unwrap();
+    let mut text = number(headers.len());
+    for (name, value) in headers {
+        text.push_str(&(number(name.len()) + &number(value.len())));
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}\0{value}\0"));
+    }
+    text
 }
 
 pub fn messages(logs: &[LogRecord]) -> Vec<&str> {

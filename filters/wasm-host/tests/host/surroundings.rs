@@ -166,13 +166,3 @@ fn a_guest_that_exits_has_failed() {
     let _ = vm.request(get()).request_headers(true);
     assert_eq!(vm.failure().unwrap().reason, TrapReason::Exit(3));
 }
-
-#[test]
-fn callouts_link_and_are_not_implemented() {
-    let vm = start(&on_request(
-        r#"(call $answer <<x-status>> (call $http_call
-             <<up>> (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-             (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 8)))"#,
-    ));
-    assert_eq!(pass(&vm).get("x-status"), Some([12].as_slice()));
-}
