@@ -3,7 +3,10 @@
 //! These travel as xDS resources of our own types, in the Protocol Buffers encoding, so that
 //! either side can be upgraded first.
 
-use crate::resolved::{DataPlane, ModelVersion, Tenant};
+use crate::{
+    resolved::{DataPlane, ModelVersion, Resolved, Tenant},
+    table::{SidecarRows, TableError},
+};
 
 /// The type URL of [`TenantAssignment`]; the resource's name is the tenant's id.
 pub const TENANT_ASSIGNMENT_TYPE: &str = "type.googleapis.com/bulkhead.v1.TenantAssignment";
@@ -23,6 +26,10 @@ pub struct TenantAssignment {
     /// The models that may answer this tenant. Nothing else may.
     #[prost(message, repeated, tag = "3")]
     pub models: Vec<AssignedModel>,
+    /// The checks that hold for it here, as [`crate::table::SidecarTable`] reads them; empty where
+    /// there are none. A sidecar that cannot read them must refuse the assignment.
+    #[prost(bytes = "vec", tag = "4")]
+    pub checks: Vec<u8>,
 }
 
 /// A model version that may answer a tenant.
@@ -75,17 +82,22 @@ pub struct PassportKey {
 
 impl TenantAssignment {
     /// What `tenant`'s data plane is told about it.
-    pub fn of(tenant: &Tenant) -> Self {
+    ///
+    /// # Errors
+    /// [`TableError`] where its checks cannot be encoded.
+    pub fn of(resolved: &Resolved, tenant: &Tenant) -> Result<Self, TableError> {
         let models = tenant.models.iter().flat_map(|(name, model)| {
             model.versions.values().map(|version| {
                 assigned(name.as_str(), version, version.version == model.default.version)
             })
         });
-        Self {
+        let checks = SidecarRows::of(resolved, tenant).map(SidecarRows::encode).transpose()?;
+        Ok(Self {
             tenant: tenant.id.to_string(),
             tier: tenant.tier.to_string(),
             models: models.collect(),
-        }
+            checks: checks.unwrap_or_default(),
+        })
     }
 }
 

@@ -19,3 +19,5 @@ pub mod resolved;
 #[cfg(feature = "spec")]
 pub mod spec;
 pub mod table;
+#[cfg(feature = "spec")]
+pub mod variables;

@@ -110,7 +110,7 @@ spec:
   rateLimits: { requests: 1, burst: 1 }
 ",
         expect![[r#"
-            fleet.yaml:8:3: error: unknown field `rateLimits`, expected one of tier, dataPlane, rateLimit, models, suspended
+            fleet.yaml:8:3: error: expected a field of tier, dataPlane, rateLimit, models, suspended, found `rateLimits`; did you mean `rateLimit`?
         "#]],
     );
     check_parse(
@@ -122,7 +122,7 @@ metadata:
 spec: { tier: pool, dataPlane: shared }
 ",
         expect![[r#"
-            fleet.yaml:5:3: error: unknown field `namespace`, expected one of name, labels, annotations
+            fleet.yaml:5:3: error: expected a field of name, labels, annotations, found `namespace`; did you mean `name`?
         "#]],
     );
     check_parse(
@@ -133,7 +133,7 @@ spec: { tier: pool, dataPlane: shared }
 status: {}
 ",
         expect![[r#"
-            fleet.yaml:5:1: error: unknown field `status`, expected one of apiVersion, kind, metadata, spec
+            fleet.yaml:5:1: error: expected a field of apiVersion, kind, metadata, spec, found `status`
         "#]],
     );
 }
@@ -149,7 +149,7 @@ spec:
   dataPlane: shared
 ",
         expect![[r#"
-            fleet.yaml:5:9: error: unknown variant `gold`, expected one of pool, bridge, silo
+            fleet.yaml:5:9: error: expected one of pool, bridge, silo, found `gold`
         "#]],
     );
     check_parse(
@@ -227,10 +227,10 @@ kind: [
 just text
 ",
         expect![[r#"
-            fleet.yaml:2:1: error: expected a kind of Tier, DataPlane, Issuer, Model, Tenant, found `Tennant`; did you mean `Tenant`?
+            fleet.yaml:2:1: error: expected a kind of Tier, DataPlane, Issuer, Model, Tenant, Check, found `Tennant`; did you mean `Tenant`?
             fleet.yaml:6:1: error: expected apiVersion `bulkhead.dev/v1`, found `bulkhead.dev/v2`
             fleet.yaml:10:1: error: expected a field `apiVersion: bulkhead.dev/v1`
-            fleet.yaml:12:1: error: expected a field `kind`, one of Tier, DataPlane, Issuer, Model, Tenant
+            fleet.yaml:12:1: error: expected a field `kind`, one of Tier, DataPlane, Issuer, Model, Tenant, Check
             fleet.yaml:19:26: error: invalid u32
             fleet.yaml:22:7: error: expected string scalar
             fleet.yaml:26:1: error: expected mapping start
@@ -280,10 +280,10 @@ fn a_tenant_with_no_model_or_no_issuer_is_worth_a_warning() {
     check(
         &tenant("org_xx", "tier: pool, dataPlane: shared"),
         expect![[r#"
-        ok
-        fleet.yaml:1:1: warning: Tenant/org_xx: has no models: every prediction will be answered with unknown_model
-        fleet.yaml:1:1: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
-    "#]],
+            ok
+            fleet.yaml:3:19: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
+            fleet.yaml:4:7: warning: Tenant/org_xx: has no models: every prediction will be answered with unknown_model
+        "#]],
     );
 }
 
@@ -298,11 +298,11 @@ fn a_name_that_is_close_to_a_known_one_is_offered() {
         ]
         .join("---\n"),
         expect![[r#"
-            fleet.yaml:6:1: error: Tenant/org_dl: expected models[eta].model to name a Model, found `etaa`; did you mean `eta`?
-            fleet.yaml:11:1: error: Tenant/org_hi: expected a version of Model/eta, found `pooled-2`; did you mean `pooled-1`?
-            fleet.yaml:1:1: error: Tenant/org_ua: expected dataPlane to name a DataPlane, found `sharde`; did you mean `shared`?
-            fleet.yaml:16:1: error: Tenant/org_xx: expected dataPlane to name a DataPlane, found `mars`; there is: shared, silo-delta
-            fleet.yaml:16:1: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
+            fleet.yaml:4:32: error: Tenant/org_ua: expected dataPlane to name a DataPlane, found `sharde`; did you mean `shared`?
+            fleet.yaml:9:69: error: Tenant/org_dl: expected models[eta].model to name a Model, found `etaa`; did you mean `eta`?
+            fleet.yaml:14:83: error: Tenant/org_hi: expected a version of Model/eta, found `pooled-2`; did you mean `pooled-1`?
+            fleet.yaml:19:32: error: Tenant/org_xx: expected dataPlane to name a DataPlane, found `mars`; there is: shared, silo-delta
+            fleet.yaml:18:19: warning: Tenant/org_xx: no issuer speaks for it, so nobody can sign in; name it in the `orgs` of an Issuer
         "#]],
     );
 }
@@ -316,7 +316,7 @@ fn a_resource_given_twice_is_refused_and_both_places_are_told() {
         ]
         .join("---\n"),
         expect![[r#"
-            fleet.yaml:6:1: error: Tenant/org_hi: expected one resource of this name, found another at fleet.yaml:1:1; rename or remove one
+            fleet.yaml:8:19: error: Tenant/org_hi: expected one resource of this name, found another at fleet.yaml:1:1; rename or remove one
         "#]],
     );
     check(
@@ -326,7 +326,7 @@ metadata: { name: idp-again }
 spec: { issuer: https://idp.example, audiences: [api], orgs: [org_ua] }
 ",
         expect![[r#"
-            fleet.yaml:1:1: error: Issuer/idp-again: expected one resource for issuer `https://idp.example`, found also Issuer/idp; merge them
+            fleet.yaml:4:17: error: Issuer/idp-again: expected one resource for issuer `https://idp.example`, found also Issuer/idp; merge them
         "#]],
     );
 }
@@ -340,8 +340,8 @@ fn a_model_that_saw_a_neighbours_data_answers_no_bridge_or_silo_tenant() {
         ]
         .join("---\n"),
         expect![[r#"
-            fleet.yaml:6:1: error: Tenant/org_dl: expected a model trained on `org_dl` alone, as tier `silo` demands, found Model/eta version `ua-1`, which was trained on `org_ua` too
-            fleet.yaml:1:1: error: Tenant/org_ua: expected a model trained on `org_ua` alone, as tier `bridge` demands, found Model/eta version `pooled-1`, which was trained on `org_dl` too
+            fleet.yaml:4:123: error: Tenant/org_ua: expected a model trained on `org_ua` alone, as tier `bridge` demands, found Model/eta version `pooled-1`, which was trained on `org_dl` too
+            fleet.yaml:9:147: error: Tenant/org_dl: expected a model trained on `org_dl` alone, as tier `silo` demands, found Model/eta version `ua-1`, which was trained on `org_ua` too
         "#]],
     );
 }
@@ -354,7 +354,7 @@ fn a_version_that_failed_its_gate_is_not_served() {
             "tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: dl-0 }]",
         ),
         expect![[r#"
-            fleet.yaml:1:1: error: Tenant/org_hi: expected a version that is ready, found Model/eta version `dl-0`, which is Rejected; pin another
+            fleet.yaml:4:83: error: Tenant/org_hi: expected a version that is ready, found Model/eta version `dl-0`, which is rejected; pin another
         "#]],
     );
 }
@@ -369,9 +369,9 @@ fn a_silos_nodes_are_shared_with_nobody() {
         ]
         .join("---\n"),
         expect![[r#"
-            fleet.yaml:6:1: error: Tenant/org_dl: expected a data plane that serves tier `silo`, found `shared`, which does not; move the tenant or add the tier
-            fleet.yaml:11:1: error: Tenant/org_hi: expected a data plane that serves tier `pool`, found `silo-delta`, which does not; move the tenant or add the tier
-            fleet.yaml:1:1: error: Tenant/org_ua: expected a data plane open to this tenant, found `silo-delta`, which is exclusive to `org_dl`
+            fleet.yaml:4:32: error: Tenant/org_ua: expected a data plane open to this tenant, found `silo-delta`, which is exclusive to `org_dl`
+            fleet.yaml:9:32: error: Tenant/org_dl: expected a data plane that serves tier `silo`, found `shared`, which does not; move the tenant or add the tier
+            fleet.yaml:14:32: error: Tenant/org_hi: expected a data plane that serves tier `pool`, found `silo-delta`, which does not; move the tenant or add the tier
         "#]],
     );
     let plane = |name: &str, spec: &str| {
@@ -389,11 +389,11 @@ fn a_silos_nodes_are_shared_with_nobody() {
         ]
         .join("---\n"),
         expect![[r#"
-            fleet.yaml:21:1: error: DataPlane/five: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
-            fleet.yaml:16:1: error: DataPlane/four: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
-            fleet.yaml:1:1: error: DataPlane/one: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
-            fleet.yaml:11:1: error: DataPlane/three: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
-            fleet.yaml:6:1: error: DataPlane/two: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:4:43: error: DataPlane/one: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:9:43: error: DataPlane/two: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:14:43: error: DataPlane/three: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:19:43: error: DataPlane/four: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
+            fleet.yaml:24:43: error: DataPlane/five: expected either `tiers: [silo]` with `exclusiveTo: <tenant>`, or tiers of `pool` and `bridge` without it: a silo's nodes are shared with nobody
         "#]],
     );
 }
@@ -435,18 +435,18 @@ metadata: { name: org/ua }
 spec: { tier: bridge, dataPlane: shared }
 ",
         expect![[r#"
-            fleet.yaml:1:1: error: Tier/gold: expected requests, perSeconds and burst of at least 1 in rateLimit; to shut a tenant out, say `suspended: true`
-            fleet.yaml:1:1: error: Tier/gold: metadata.name: expected one of `pool`, `bridge` and `silo`, found `gold`
-            fleet.yaml:29:1: error: Tenant/org/ua: metadata.name: expected a tenant id of 1 to 64 characters, starting with a letter or digit, of letters, digits, '-', '_' and '.', found `org/ua`
-            fleet.yaml:6:1: error: Issuer/clear: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://idp.example`
-            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `audiences`, found none: nothing would be accepted
-            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `algorithms`, found none: nothing would be accepted
-            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `orgs`, found none: nothing would be accepted
-            fleet.yaml:6:1: error: Issuer/clear: expected at least one entry in `orgClaim`, found none: nothing would be accepted
-            fleet.yaml:11:1: error: Issuer/almost-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1.evil.example`
-            fleet.yaml:16:1: error: Issuer/dressed-as-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1:80@evil.example`
-            fleet.yaml:21:1: error: Model/orphan: expected `trainedOn` of version `v1` to name the tenants whose data it was trained on, found none
-            fleet.yaml:21:1: error: Model/orphan: expected each version once, found `v1` again
+            fleet.yaml:3:19: error: Tier/gold: metadata.name: expected one of `pool`, `bridge` and `silo`, found `gold`
+            fleet.yaml:4:20: error: Tier/gold: expected requests, perSeconds and burst of at least 1 in rateLimit; to shut a tenant out, say `suspended: true`
+            fleet.yaml:9:17: error: Issuer/clear: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://idp.example`
+            fleet.yaml:9:48: error: Issuer/clear: expected at least one entry in `audiences`, found none: nothing would be accepted
+            fleet.yaml:9:64: error: Issuer/clear: expected at least one entry in `algorithms`, found none: nothing would be accepted
+            fleet.yaml:9:74: error: Issuer/clear: expected at least one entry in `orgs`, found none: nothing would be accepted
+            fleet.yaml:9:88: error: Issuer/clear: expected at least one entry in `orgClaim`, found none: nothing would be accepted
+            fleet.yaml:14:17: error: Issuer/almost-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1.evil.example`
+            fleet.yaml:19:17: error: Issuer/dressed-as-loopback: expected an issuer that starts with `https://` (plain `http://` is for loopback only), found `http://127.0.0.1:80@evil.example`
+            fleet.yaml:26:129: error: Model/orphan: expected `trainedOn` of version `v1` to name the tenants whose data it was trained on, found none
+            fleet.yaml:27:18: error: Model/orphan: expected each version once, found `v1` again
+            fleet.yaml:31:19: error: Tenant/org/ua: metadata.name: expected a tenant id of 1 to 64 characters, starting with a letter or digit, of letters, digits, '-', '_' and '.', found `org/ua`
         "#]],
     );
 }

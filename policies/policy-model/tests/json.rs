@@ -41,6 +41,18 @@ spec:
   rateLimit: { requests: 1, burst: 2 }
   models: [{ name: eta, model: eta, version: "1.0", otherVersions: ["1.1"] }]
   suspended: true
+---
+apiVersion: bulkhead.dev/v1
+kind: Check
+metadata: { name: token-age }
+spec:
+  description: A token is at most an hour old.
+  points: [gate, promotion]
+  selector: { tiers: [silo], tenants: [org_dl], dataPlanes: [silo-dl], labels: { regulated: "true" } }
+  mode: shadow
+  expression: |
+    now - token.issued_at <= duration('1h')
+  denial: { status: 401, code: token_too_old, message: "older than\nan hour" }
 "#;
 
 #[test]

@@ -58,3 +58,14 @@ pub enum ModelStatus {
     /// It may no longer.
     Retired,
 }
+
+impl ModelStatus {
+    /// The status's name, as in YAML.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Rejected => "rejected",
+            Self::Retired => "retired",
+        }
+    }
+}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tenancy::{DataPlaneId, Tier};
 
 use super::{
-    CheckRow, DataPlaneRow, GateRows, Labels, NodeRows, NodeTenantRow, RateRow, TenantRow, TierRow,
-    rows::tier_index,
+    CheckRow, DataPlaneRow, GateRows, Labels, NodeRows, NodeTenantRow, RateRow, SidecarRows,
+    TenantRow, TierRow, rows::tier_index,
 };
 use crate::{
     resolved::{Check, CheckName, DataPlane, Resolved, Rule, Tenant},
@@ -61,6 +61,24 @@ impl NodeRows {
     }
 }
 
+impl SidecarRows {
+    /// What `tenant`'s sidecars decide by; nothing where no check holds for it there.
+    pub fn of(resolved: &Resolved, tenant: &Tenant) -> Option<Self> {
+        let checks = resolved.checks_of(tenant, Point::Sidecar);
+        let checks: Vec<CheckRow> = checks.map(|(check, rule)| row(check, rule)).collect();
+        if checks.is_empty() {
+            return None;
+        }
+        let plane = resolved.data_planes.get(&tenant.data_plane);
+        Some(Self {
+            labels: labels(&tenant.labels),
+            tier: tier(resolved, tenant.tier),
+            plane: plane.map(data_plane).unwrap_or_default(),
+            checks,
+        })
+    }
+}
+
 /// The checks of one point, with their places.
 struct Numbered<'a> {
     rows: Vec<CheckRow>,
@@ -100,18 +118,19 @@ fn row(check: &Check, rule: &Rule) -> CheckRow {
 
 /// A row for each tier, whether a resource speaks of it or not.
 fn tiers(resolved: &Resolved) -> Vec<TierRow> {
-    let row = |tier: Tier| {
-        let said = resolved.tiers.get(&tier);
-        TierRow {
-            tier: tier_index(tier),
-            labels: said.map(|said| labels(&said.labels)).unwrap_or_default(),
-            rate: said.map(|said| RateRow {
-                interval_ns: said.rate_limit.interval_ns,
-                burst: said.rate_limit.burst,
-            }),
-        }
-    };
-    Tier::ALL.into_iter().map(row).collect()
+    Tier::ALL.into_iter().map(|of| tier(resolved, of)).collect()
+}
+
+fn tier(resolved: &Resolved, tier: Tier) -> TierRow {
+    let said = resolved.tiers.get(&tier);
+    TierRow {
+        tier: tier_index(tier),
+        labels: said.map(|said| labels(&said.labels)).unwrap_or_default(),
+        rate: said.map(|said| RateRow {
+            interval_ns: said.rate_limit.interval_ns,
+            burst: said.rate_limit.burst,
+        }),
+    }
 }
 
 fn data_plane(plane: &DataPlane) -> DataPlaneRow {

@@ -9,6 +9,7 @@ mod build;
 mod gate;
 mod node;
 mod rows;
+mod sidecar;
 mod wire;
 
 pub use gate::{
@@ -22,4 +23,5 @@ pub use rows::{
     ArchivedCheckRow, ArchivedDataPlaneRow, ArchivedObserveRow, ArchivedRateRow, ArchivedTierRow,
     CheckRow, DataPlaneRow, Labels, ObserveRow, RateRow, TierRow, requests_per_second,
 };
+pub use sidecar::{ArchivedSidecarTable, SidecarRows, SidecarTable};
 pub use wire::TableError;

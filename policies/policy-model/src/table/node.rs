@@ -74,12 +74,7 @@ impl NodeRows {
         let labels = labels.chain(self.tiers.iter_mut().map(|row| &mut row.labels));
         labels.chain(self.plane.iter_mut().map(|row| &mut row.labels)).for_each(rows::order_labels);
         rows::order(&mut self.checks, self.tenants.iter_mut().map(|row| &mut row.checks))?;
-        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&self)
-            .map_err(|error| TableError::Archive(error.to_string()))?;
-        if archive.len() > wire::MAX_TABLE_BYTES / 2 {
-            return Err(TableError::Size(archive.len()));
-        }
-        Ok(wire::wrap(KIND, &archive))
+        wire::encode(KIND, &self)
     }
 }
 

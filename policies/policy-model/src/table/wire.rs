@@ -9,7 +9,7 @@ const KIND_BYTES: usize = 4;
 const HEADER_BYTES: usize = MAGIC.len() + KIND_BYTES + 32;
 
 /// The largest table accepted, in bytes.
-pub(super) const MAX_TABLE_BYTES: usize = 64 << 20;
+const MAX_TABLE_BYTES: usize = 64 << 20;
 
 /// Why a table was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +58,27 @@ pub enum TableError {
     Archive(String),
 }
 
+/// `rows` as an archive with its header.
+pub(super) fn encode(
+    kind: [u8; KIND_BYTES],
+    rows: &impl for<'a> rkyv::Serialize<
+        rkyv::api::high::HighSerializer<
+            AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rkyv::rancor::Error,
+        >,
+    >,
+) -> Result<Vec<u8>, TableError> {
+    let archive = rkyv::to_bytes::<rkyv::rancor::Error>(rows)
+        .map_err(|error| TableError::Archive(error.to_string()))?;
+    if archive.len() > MAX_TABLE_BYTES / 2 {
+        return Err(TableError::Size(archive.len()));
+    }
+    Ok(wrap(kind, &archive))
+}
+
 /// `archive` with its header.
-pub(super) fn wrap(kind: [u8; KIND_BYTES], archive: &[u8]) -> Vec<u8> {
+fn wrap(kind: [u8; KIND_BYTES], archive: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + archive.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&kind);

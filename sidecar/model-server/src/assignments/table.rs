@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn ua(models: Vec<AssignedModel>) -> TenantAssignment {
-        TenantAssignment { tenant: "ua".to_owned(), tier: "pool".to_owned(), models }
+        TenantAssignment { tenant: "ua".to_owned(), tier: "pool".to_owned(), models, checks: vec![] }
     }
 
     fn put(assignment: &TenantAssignment) -> Result<Table, AssignmentError> {

@@ -109,7 +109,7 @@ impl Plane {
 
     pub fn assign(&mut self, tenant: &str, tier: &str, models: Vec<AssignedModel>) {
         let assignment =
-            TenantAssignment { tenant: tenant.to_owned(), tier: tier.to_owned(), models };
+            TenantAssignment { tenant: tenant.to_owned(), tier: tier.to_owned(), models, ..Default::default() };
         self.tenants.insert(tenant.to_owned(), assignment);
     }
 
