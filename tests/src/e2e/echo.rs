@@ -1,6 +1,13 @@
 //! A server in the place of a sidecar, which answers with the headers that reached it.
 
-use std::{convert::Infallible, path::Path};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -12,14 +19,17 @@ use hyper_util::{
 };
 use tokio::{net::UnixListener, task::JoinHandle};
 
-use crate::scenario::Header;
+use scenario::Header;
 
 /// What every answer carries, with the data plane's name; no filter and no Envoy sends it.
 pub const REACHED: &str = "x-reached";
 
 /// A running echo. Dropping it stops it.
 #[derive(Debug)]
-pub struct Echo(JoinHandle<()>);
+pub struct Echo {
+    task: JoinHandle<()>,
+    answered: Arc<AtomicU64>,
+}
 
 impl Echo {
     /// Starts it at a Unix socket, in the place of the sidecar of `data_plane`.
@@ -30,10 +40,13 @@ impl Echo {
         let listener = UnixListener::bind(socket)
             .with_context(|| format!("could not listen at {}", socket.display()))?;
         let data_plane = data_plane.to_owned();
-        Ok(Self(tokio::spawn(async move {
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
+        let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let data_plane = data_plane.clone();
+                let (data_plane, count) = (data_plane.clone(), Arc::clone(&count));
                 let service = service_fn(move |request: Request<Incoming>| {
+                    count.fetch_add(1, Ordering::SeqCst);
                     let answer = answer(&data_plane, &request);
                     async { answer }
                 });
@@ -43,13 +56,19 @@ impl Echo {
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
-        })))
+        });
+        Ok(Self { task, answered })
+    }
+
+    /// How many requests have reached it.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Edge {
 #[derive(Debug)]
 struct Node {
     envoy: Envoy,
-    _echo: Echo,
+    echo: Echo,
 }
 
 /// `Running` has no `Debug`.
@@ -60,6 +60,7 @@ impl Edge {
             http: ports::free()?,
             wasm_dir: environment::wasm_dir()?,
             seal_key: seal_key.to_owned(),
+            access: control_plane::Access::default(),
         })
         .await?;
         let start = |node_id: &str, role, workers| {
@@ -79,7 +80,7 @@ impl Edge {
             let echo = Echo::start(&socket, data_plane)?;
             let role = Role::Node { data_plane: (*data_plane).to_owned(), sidecar: socket };
             let envoy = start(&format!("node-{data_plane}"), role, 1)?;
-            nodes.insert((*data_plane).to_owned(), Node { envoy, _echo: echo });
+            nodes.insert((*data_plane).to_owned(), Node { envoy, echo });
         }
         let ingress = start("ingress", Role::Ingress { seal_key: seal_key.to_owned() }, 2)?;
         let edge = Self { ingress, nodes, control: Control(control), folder };
@@ -107,6 +108,20 @@ impl Edge {
     pub fn node(&self, data_plane: &str) -> Result<SocketAddr> {
         let node = self.nodes.get(data_plane);
         Ok(node.with_context(|| format!("no data plane `{data_plane}`"))?.envoy.options().listen)
+    }
+
+    /// Counters of a data plane's node whose names `filter` matches.
+    ///
+    /// # Errors
+    /// Where there is no such data plane, or its Envoy does not say.
+    pub async fn node_stats(&self, data_plane: &str, filter: &str) -> Result<Vec<(String, u64)>> {
+        let node = self.nodes.get(data_plane);
+        node.with_context(|| format!("no data plane `{data_plane}`"))?.envoy.stats(filter).await
+    }
+
+    /// How many requests have reached what stands for the sidecars.
+    pub fn reached(&self) -> u64 {
+        self.nodes.values().map(|node| node.echo.answered()).sum()
     }
 
     /// The control plane.

@@ -9,9 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::scenario::Header;
+use scenario::Header;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const CHUNK_BYTES: usize = 1000;
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -32,17 +34,26 @@ impl RawAnswer {
     }
 }
 
-/// Sends a request without a body over a connection of its own and reads the answer. `headers`
-/// holds the pseudo headers of HTTP/2 (`:method` and so on) too.
+/// A request's body. Its bytes are all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Body {
+    /// How many bytes it has. Where it is not sent in chunks, a header must say so.
+    pub bytes: u64,
+    /// Whether it is sent in chunks (RFC 9112, 7.1).
+    pub chunked: bool,
+}
+
+/// Sends a request over a connection of its own and reads the answer. `headers` holds the pseudo
+/// headers of HTTP/2 (`:method` and so on) too.
 ///
 /// # Errors
 /// Where the connection fails or the answer is not HTTP.
-pub fn exchange(address: SocketAddr, headers: &[Header]) -> Result<RawAnswer> {
+pub fn exchange(address: SocketAddr, headers: &[Header], body: Body) -> Result<RawAnswer> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
         .with_context(|| format!("could not connect to {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&encode(headers)?)?;
+    stream.write_all(&encode(headers, body)?)?;
     read(&mut stream)
 }
 
@@ -63,7 +74,7 @@ fn shown(bytes: &[u8]) -> String {
     format!("`{}`", String::from_utf8_lossy(bytes))
 }
 
-fn encode(headers: &[Header]) -> Result<Vec<u8>> {
+fn encode(headers: &[Header], body: Body) -> Result<Vec<u8>> {
     let pseudo = |name: &str| {
         let found = headers.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_slice()).with_context(|| format!("no `{name}`"))
@@ -74,7 +85,17 @@ fn encode(headers: &[Header]) -> Result<Vec<u8>> {
     for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(':')) {
         request.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
-    request.extend(b"\r\n");
+    let bytes = vec![b'x'; usize::try_from(body.bytes)?];
+    if body.chunked {
+        request.extend(b"transfer-encoding: chunked\r\n\r\n");
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            request.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+            request.extend([chunk, b"\r\n"].concat());
+        }
+        request.extend(b"0\r\n\r\n");
+    } else {
+        request.extend([b"\r\n", bytes.as_slice()].concat());
+    }
     Ok(request)
 }
 

@@ -1,53 +1,60 @@
-//! Runs scenarios over real Envoys: an ingress of two workers with the gate, and a node with the
+//! Plays scenarios over real Envoys: an ingress of two workers with the gate, and a node with the
 //! recheck for each data plane.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use control_plane::envoy::{self, Code};
 use devstack::environment;
-use policy_model::resolved::{DataPlane, Resolved, Serves};
+use policy_model::{
+    resolved::Resolved,
+    table::{GateTable, NodeTable},
+};
+use scenario::{
+    Deployment, Error, Observed, Prepared, Runner,
+    format::{LONGEST_WAIT, Target, Way},
+};
 use tenancy::Digest;
+use tokio::runtime::Handle;
 
 use super::{
     echo::{self, REACHED},
-    edge::Edge,
-    raw_http::{self, RawAnswer},
+    edge::{Edge, PATIENCE},
+    raw_http::{self, Body, RawAnswer},
 };
-use crate::scenario::{Deployment, Observed, Prepared, Runner, Target};
 
-/// Envoys with a deployment's tables.
+/// How often in a row a proxy must decide by a table before all of its workers are taken to.
+const SURE: usize = 8;
+
+/// Envoys that are given a scenario's tables.
 #[derive(Debug)]
 pub struct RealEnvoy {
     edge: Edge,
+    runtime: Handle,
+    planes: Vec<String>,
+    deployment: Option<Deployment>,
+    /// The table that each proxy was given last.
+    tables: BTreeMap<String, Vec<u8>>,
 }
 
 impl RealEnvoy {
-    /// Starts them and waits until they decide by the deployment's tables.
+    /// Starts an ingress and a node for each of `planes`. `seal_key` is the deployments'.
     ///
     /// # Errors
-    /// Where an Envoy does not start, or refuses what it is sent.
-    pub async fn start(deployment: &Deployment) -> Result<Self> {
-        let planes = deployment.data_planes();
+    /// Where an Envoy does not start.
+    pub async fn start(planes: &[String], seal_key: &str) -> Result<Self> {
         let names: Vec<&str> = planes.iter().map(String::as_str).collect();
-        let edge = Edge::start(&names, &deployment.seal_key()).await?;
-        for plane in &planes {
-            let group = edge.node_group(plane)?;
-            let before = edge.control().store.get(&group).context("the node has not come")?;
-            let socket = edge.socket(plane);
-            let (listen, table) = (edge.node(plane)?, deployment.node_table(plane)?);
-            let snapshot = envoy::node(listen, &socket, code("recheck")?, table);
-            assert_ne!(before, snapshot, "the deployment's keys are its own");
-            edge.push(&group, snapshot).await?;
-        }
-        let (listen, table) = (edge.ingress().options().listen, deployment.gate_table()?);
-        let resolved = clusters(&edge, &planes)?;
-        let snapshot = envoy::gateway(listen, &resolved, code("gate")?, table);
-        edge.push(&edge.ingress_group(), snapshot).await?;
-        Ok(Self { edge })
+        Ok(Self {
+            edge: Edge::start(&names, seal_key).await?,
+            runtime: Handle::current(),
+            planes: planes.to_vec(),
+            deployment: None,
+            tables: BTreeMap::new(),
+        })
     }
 
     /// How many connections each worker of the ingress has taken.
@@ -58,25 +65,144 @@ impl RealEnvoy {
         connections_by_worker(&self.edge).await
     }
 
-    fn node(&self, data_plane: &str, request: &Prepared) -> Result<Observed> {
-        observe(raw_http::exchange(self.edge.node(data_plane)?, &request.headers)?)
+    fn put_in_force(&mut self, deployment: &Deployment) -> Result<()> {
+        for plane in self.planes.clone() {
+            if deployment.data_planes().any(|name| name == plane) {
+                self.push_to_node(deployment, &plane)?;
+            }
+        }
+        self.push_to_ingress(deployment)?;
+        self.deployment = Some(deployment.clone());
+        Ok(())
+    }
+
+    fn push_to_node(&mut self, deployment: &Deployment, plane: &str) -> Result<()> {
+        let table = deployment.node_table(plane)?;
+        if self.tables.get(plane) == Some(&table) {
+            return Ok(());
+        }
+        let (listen, group) = (self.edge.node(plane)?, self.edge.node_group(plane)?);
+        let socket = self.edge.socket(plane);
+        let snapshot = envoy::node(listen, &socket, code("recheck")?, table.clone());
+        self.runtime.block_on(self.edge.push(&group, snapshot))?;
+        until_it_decides_by(listen, &NodeTable::decode(&table)?.revision)?;
+        self.tables.insert(plane.to_owned(), table);
+        Ok(())
+    }
+
+    fn push_to_ingress(&mut self, deployment: &Deployment) -> Result<()> {
+        let group = self.edge.ingress_group();
+        let table = deployment.gate_table()?;
+        if self.tables.get(&group) == Some(&table) {
+            return Ok(());
+        }
+        let listen = self.edge.ingress().options().listen;
+        let resolved = self.with_real_endpoints(deployment)?;
+        let snapshot = envoy::gateway(listen, &resolved, code("gate")?, table.clone());
+        self.runtime.block_on(self.edge.push(&group, snapshot))?;
+        until_it_decides_by(listen, GateTable::decode(&table)?.revision())?;
+        self.tables.insert(group, table);
+        Ok(())
+    }
+
+    /// The deployment's data planes, where their nodes listen.
+    fn with_real_endpoints(&self, deployment: &Deployment) -> Result<Resolved> {
+        let mut resolved = deployment.resolved().clone();
+        for plane in resolved.data_planes.values_mut() {
+            plane.endpoints = vec![self.edge.node(plane.id.as_str())?];
+        }
+        Ok(resolved)
+    }
+
+    async fn shadow(&self) -> Result<BTreeMap<String, u64>> {
+        let Some(deployment) = &self.deployment else { return Ok(BTreeMap::new()) };
+        let pairs: Vec<(&str, &str)> = deployment.checked().collect();
+        if pairs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut stats = self.edge.ingress().stats("bulkhead.shadow").await?;
+        for plane in &self.planes {
+            stats.extend(self.edge.node_stats(plane, "bulkhead.shadow").await?);
+        }
+        let mut failures = BTreeMap::new();
+        for (check, tenant) in pairs {
+            let ending = format!("bulkhead.shadow.{check}.{tenant}");
+            let counts = stats.iter().filter(|(name, _)| name.ends_with(&ending));
+            *failures.entry(check.to_owned()).or_default() += counts.map(|it| it.1).sum::<u64>();
+        }
+        Ok(failures)
+    }
+
+    fn exchange(&self, request: &Prepared) -> Result<Observed> {
+        let address = match &request.target {
+            Target::Node(data_plane) => self.edge.node(data_plane)?,
+            Target::Gate => self.edge.ingress().options().listen,
+        };
+        let body = Body { bytes: request.body_bytes, chunked: request.chunked };
+        observe(raw_http::exchange(address, &request.headers, body)?)
     }
 }
 
 impl Runner for RealEnvoy {
+    fn way(&self) -> Way {
+        Way::Envoy
+    }
+
+    fn begin(&mut self, deployment: &Deployment, _at: u64) -> Result<(), Error> {
+        self.put_in_force(deployment).map_err(failed)
+    }
+
+    fn push(&mut self, deployment: &Deployment) -> Result<(), Error> {
+        self.put_in_force(deployment).map_err(failed)
+    }
+
     fn now(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
-    fn send(&mut self, request: &Prepared) -> Result<Observed> {
-        match &request.target {
-            Target::Node(data_plane) => self.node(data_plane, request),
-            Target::Gate => {
-                let ingress = self.edge.ingress().options().listen;
-                observe(raw_http::exchange(ingress, &request.headers)?)
-            }
+    fn go_to(&mut self, at: u64) -> Result<(), Error> {
+        let longest = self.now().saturating_add_signed(LONGEST_WAIT.as_secs());
+        if at > longest {
+            return Err(Error::Runner(format!("nobody sets Envoy's clock to {at}")));
         }
+        while self.now() < at {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
+
+    fn send(&mut self, request: &Prepared) -> Result<Observed, Error> {
+        self.exchange(request).map_err(failed)
+    }
+
+    fn shadow_failures(&mut self) -> Result<BTreeMap<String, u64>, Error> {
+        self.runtime.block_on(self.shadow()).map_err(failed)
+    }
+
+    fn reached(&mut self) -> Result<u64, Error> {
+        Ok(self.edge.reached())
+    }
+}
+
+fn failed(error: anyhow::Error) -> Error {
+    Error::Runner(format!("{error:#}"))
+}
+
+/// Waits until whoever calls the proxy is denied by the table of this revision: that a proxy has
+/// accepted a table does not say that each of its workers has it yet.
+fn until_it_decides_by(address: SocketAddr, revision: &str) -> Result<()> {
+    let nobody = [(":method", "GET"), (":path", "/"), (":authority", "nobody")]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let (began, mut in_a_row) = (Instant::now(), 0);
+    while in_a_row < SURE {
+        ensure!(began.elapsed() < PATIENCE, "{address} does not decide by table {revision}");
+        let body = raw_http::exchange(address, &nobody, Body::default())?.body;
+        let problem: serde_json::Value = serde_json::from_slice(&body)
+            .with_context(|| format!("found `{}`", String::from_utf8_lossy(&body)))?;
+        let is_it = problem["revision"] == revision;
+        in_a_row = if is_it { in_a_row + 1 } else { 0 };
+    }
+    Ok(())
 }
 
 /// How many connections each worker of an edge's ingress has taken.
@@ -105,20 +231,4 @@ fn code(filter: &str) -> Result<Code> {
     let file = environment::wasm_dir()?.join(format!("{filter}.wasm"));
     let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Code { digest: Digest::of(&bytes) })
-}
-
-/// A cluster for each data plane.
-fn clusters(edge: &Edge, planes: &[String]) -> Result<Resolved> {
-    let plane = |name: &String| {
-        let endpoint: SocketAddr = edge.node(name)?;
-        Ok(DataPlane {
-            id: name.parse()?,
-            region: "here".to_owned(),
-            serves: Serves::Shared,
-            endpoints: vec![endpoint],
-        })
-    };
-    let planes = planes.iter().map(plane).collect::<Result<Vec<_>>>()?;
-    let data_planes = planes.into_iter().map(|plane| (plane.id.clone(), plane)).collect();
-    Ok(Resolved { data_planes, ..Resolved::default() })
 }

@@ -16,9 +16,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("policy-model", &["tenancy", "passport", "expression"]),
     ("catalog", &["tenancy", "policy-model"]),
     // filters: what Envoy runs. The host that tests them knows nothing of ours.
-    ("filter-core", &["tenancy", "passport", "policy-model"]),
+    ("filter-core", &["tenancy", "passport", "expression", "policy-model"]),
     ("gate", &["filter-core", "tenancy", "passport"]),
     ("recheck", &["filter-core", "tenancy", "passport"]),
+    (
+        "scenario",
+        &["tenancy", "passport", "policy-model", "catalog", "filter-core", "wasm-host"],
+    ),
     ("wasm-host", &[]),
     // xds-server: the control plane. The transport carries what it does not understand.
     ("xds", &[]),
