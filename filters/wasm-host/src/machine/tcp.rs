@@ -119,8 +119,10 @@ impl Machine {
 
     /// One side was closed. Once both are, the context goes.
     pub(crate) fn show_close(&mut self, id: u32, side: Side, peer: Peer) {
-        let told = self.side(id, side, |stretch| std::mem::replace(&mut stretch.told_closed, true));
-        if told {
+        let Some(connection) = self.store.data_mut().connection_by_id(id) else {
+            return;
+        };
+        if std::mem::replace(&mut connection.side(side).told_closed, true) {
             return;
         }
         let (name, callback) = match side {

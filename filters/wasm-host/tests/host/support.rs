@@ -94,10 +94,12 @@ pub fn filter(functions: &str) -> String {
     let mut rest = functions;
     while let Some((before, after)) = rest.split_once("<<") {
         let (text, after) = after.split_once(">>").expect("an end of the text");
+        // In a raw string, a zero byte is written as it is in WebAssembly text.
+        let text = text.replace("\\0", "\0");
         let at = TEXTS + data.len();
         wat.push_str(before);
         wat.push_str(&format!("(i32.const {at}) (i32.const {})", text.len()));
-        data.push_str(text);
+        data.push_str(&text);
         rest = after;
     }
     wat.push_str(rest);
