@@ -4,6 +4,7 @@
 //! file can also write a whole new chain, and can cut off the end; against that, keep the
 //! [`crate::Head`] somewhere else and compare.
 
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tenancy::Digest;
 
@@ -40,6 +41,11 @@ impl RawEntry {
             Self { seq, at_unix_micros, actor, kind, payload, previous_hash, hash: genesis() };
         entry.hash = entry.compute();
         entry
+    }
+
+    /// When it was written.
+    pub(crate) fn at(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.at_unix_micros).unwrap_or_default()
     }
 
     /// SHA-256 over the fields in order, each text after its length, so that no two entries have

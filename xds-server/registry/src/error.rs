@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use policy_model::diagnostic::Diagnostics;
 use tenancy::Digest;
 
+use crate::history::ChangeSet;
+
 /// The database failed while the store was open.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -161,14 +163,26 @@ pub enum ApplyError {
     /// The resulting set has mistakes.
     #[error("{0}")]
     Refused(Diagnostics),
-    /// The caller looked at an older state.
+    /// Somebody changed resources since the caller looked.
     #[error(
-        "expected the registry at entry {expected}, found it at {found}; read it again and apply to that"
+        "expected no change since entry {expected}, found the newest at entry {found}; read again and decide with what changed"
     )]
     Stale {
-        /// What the caller expected.
+        /// What the caller had seen.
         expected: u64,
-        /// Where the registry is.
+        /// The newest change set.
+        found: u64,
+        /// What changed since, newest first; of very many, the newest.
+        since: Vec<ChangeSet>,
+    },
+    /// The caller looked at entries that this journal does not have.
+    #[error(
+        "expected an entry of this journal, found {expected}, and the journal ends at {found}; is it another server's, or was it restored from a backup? read again"
+    )]
+    Ahead {
+        /// What the caller had seen.
+        expected: u64,
+        /// The last entry.
         found: u64,
     },
     /// The resource to delete is not there.
@@ -177,11 +191,79 @@ pub enum ApplyError {
         /// `Kind/name`.
         resource: String,
     },
+    /// Everything was to be deleted.
+    #[error(
+        "expected at least one resource to keep, found none: pruning to nothing deletes everything; delete resources one by one where that is wanted"
+    )]
+    NothingToKeep,
+    /// What held once does not hold by the rules of this release.
+    #[error(
+        "expected the resources of entry {seq} to compile by today's rules, found:\n{diagnostics}\napply them with these mended"
+    )]
+    Outdated {
+        /// The change set whose resources they are.
+        seq: u64,
+        /// What is wrong with them.
+        diagnostics: Diagnostics,
+    },
+    /// The state to look at or to go back to cannot be told.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The actor's name is empty or longer than 256 bytes.
     #[error("expected an actor of 1 to 256 bytes for the audit trail, found {found}")]
     Actor {
         /// How long it is, in bytes.
         found: usize,
+    },
+    /// The message is longer than 1024 bytes.
+    #[error("expected a message of at most 1024 bytes for the audit trail, found {found}")]
+    Message {
+        /// How long it is, in bytes.
+        found: usize,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why an earlier state cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum PastError {
+    /// There is no such entry.
+    #[error("expected an entry from 1 to {found}, where the journal ends, found {expected}")]
+    NoEntry {
+        /// The entry asked for.
+        expected: u64,
+        /// The last entry.
+        found: u64,
+    },
+    /// No revision of this name is in the journal.
+    #[error(
+        "expected a revision of the journal, in full or its first 8 digits or more, found `{revision}`; the history names those that there are"
+    )]
+    NoRevision {
+        /// What was asked for.
+        revision: String,
+    },
+    /// More than one revision begins so.
+    #[error(
+        "expected enough of a revision to tell it, found `{revision}`, which is {one} or {other}"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        revision: String,
+        /// What it may be.
+        one: String,
+        /// What it may be too.
+        other: String,
+    },
+    /// An entry cannot be read by this release.
+    #[error("expected to read journal entry {seq}, found: {found}")]
+    Unreadable {
+        /// The entry.
+        seq: u64,
+        /// What is wrong with it.
+        found: String,
     },
     /// The database failed.
     #[error(transparent)]

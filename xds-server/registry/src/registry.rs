@@ -1,29 +1,29 @@
 //! The registry: the journal on disk, its state in memory, and the one way to change them.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use policy_model::{
-    compile::{Compiled, compile},
-    diagnostic::{Diagnostic, Diagnostics},
-    resolved::Resolved,
-    spec::{Kind, Resource},
-};
+use policy_model::spec::Resource;
 use sqlx::SqlitePool;
 use tenancy::Digest;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     chain::{RawEntry, Walk},
-    change::{Change, What},
     clock::{Clock, system_clock},
-    error::{ApplyError, ChainError, OpenError, StorageError},
-    event::{Entry, Event},
+    edit::{self, Edit, Plan},
+    error::{ApplyError, ChainError, OpenError, PastError, StorageError},
+    event::{
+        ArtifactStored, CanaryEnded, CanaryOutcome, CanaryStarted, Entry, Event, RevisionPublished,
+    },
+    history::{ChangeSet, Unmarked},
+    past::{self, PAGE, read_all},
     sql,
     state::State,
+    turn::{Applied, By, Turn},
 };
 
-/// How many entries are read at once.
-const PAGE: i64 = 1_000;
+/// How many change sets a stale change is told of.
+const TOLD: usize = 100;
 
 /// The last entry of the journal. Keep it elsewhere to notice a journal that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,50 +34,25 @@ pub struct Head {
     pub hash: Digest,
 }
 
-/// What an apply or a delete did.
-#[derive(Debug, Clone)]
-pub struct Applied {
-    /// The registry's last entry now.
-    pub seq: u64,
-    /// What became of each resource that was given.
-    pub changes: Vec<Change>,
-    /// What somebody should look at.
-    pub warnings: Vec<Diagnostic>,
-    /// What the resources mean now.
-    pub resolved: Arc<Resolved>,
-}
-
-impl Applied {
-    /// Whether anything was written.
-    pub fn wrote(&self) -> bool {
-        self.changes.iter().any(|change| change.what != What::Unchanged)
-    }
-}
-
 /// The registry. Clones share one store.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    pool: SqlitePool,
-    clock: Clock,
+pub(crate) struct Inner {
+    pub(crate) pool: SqlitePool,
+    pub(crate) clock: Clock,
     /// Held while writing: there is one writer, and it knows where the journal ends.
     head: Arc<Mutex<Head>>,
-    state: watch::Sender<Arc<State>>,
-}
-
-/// A change that was checked and can be written.
-struct Plan {
-    events: Vec<Event>,
-    changes: Vec<Change>,
-    compiled: Compiled,
+    pub(crate) state: watch::Sender<Arc<State>>,
+    /// The change sets of a release that did not mark them, oldest first.
+    unmarked: Vec<ChangeSet>,
 }
 
 impl Registry {
     /// Opens the journal at `path`, or starts one, and folds its state. The whole chain is
-    /// checked.
+    /// checked. A trial that was under way when the process before ended is noted as abandoned.
     ///
     /// # Errors
     /// [`OpenError`]: the file cannot be opened, is damaged, is another store's, was written by a
@@ -93,23 +68,21 @@ impl Registry {
     /// As [`Registry::open`].
     pub async fn open_with_clock(path: impl AsRef<Path>, clock: Clock) -> Result<Self, OpenError> {
         let pool = sql::open(path.as_ref(), &sql::journal::STORE).await?;
-        let mut state = State::default();
-        let mut walk = Walk::new();
-        let folded = read_all(&pool, &mut walk, |raw| {
-            Event::read(&raw.kind, &raw.payload)
-                .and_then(|event| state.fold(raw.seq, event))
-                .map_err(|found| OpenError::Entry { seq: raw.seq, found })
-        })
-        .await
-        .and_then(|()| state.resolve().map_err(OpenError::Refused));
-        if let Err(error) = folded {
-            pool.close().await;
-            return Err(error);
-        }
-        let (seq, hash) = walk.end();
+        let (state, unmarked, head) = match fold(&pool).await {
+            Ok(folded) => folded,
+            Err(error) => {
+                pool.close().await;
+                return Err(error);
+            }
+        };
+        let canary = state.canary;
         let (state, _) = watch::channel(Arc::new(state));
-        let head = Arc::new(Mutex::new(Head { seq, hash }));
-        Ok(Self { inner: Arc::new(Inner { pool, clock, head, state }) })
+        let head = Arc::new(Mutex::new(head));
+        let registry = Self { inner: Arc::new(Inner { pool, clock, head, state, unmarked }) };
+        if let Some(started_seq) = canary {
+            registry.abandon(started_seq).await?;
+        }
+        Ok(registry)
     }
 
     /// The state as it is now.
@@ -122,10 +95,36 @@ impl Registry {
         self.inner.state.subscribe()
     }
 
+    /// Plans a change against what holds now; nothing is written. With `expected_seq`, an entry that
+    /// the caller has seen, a change that came after it makes this one stale.
+    ///
+    /// The whole resulting set is compiled: a set with a mistake is refused.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn plan(&self, edit: &Edit, expected_seq: Option<u64>) -> Result<Plan, ApplyError> {
+        let state = self.state();
+        if let Some(expected) = expected_seq {
+            self.check_seen(&state, expected).await?;
+        }
+        match edit {
+            Edit::Apply { resources, prune } => edit::apply(&state, resources, *prune),
+            Edit::Delete { kind, name } => edit::delete(&state, *kind, name),
+            Edit::Rollback { to_seq } => edit::rollback(&state, &self.state_at(*to_seq).await?),
+        }
+    }
+
+    /// Waits for the turn to write. While it is held nobody else writes, so what is planned
+    /// meanwhile can be committed.
+    pub async fn turn(&self) -> Turn {
+        let head = Arc::clone(&self.inner.head).lock_owned().await;
+        Turn::new(self.clone(), Arc::clone(&self.inner), head)
+    }
+
     /// Creates and changes resources, all or none. What is not named stays.
     ///
-    /// The whole resulting set is compiled first; a set with a mistake is refused. Where nothing
-    /// differs, nothing is written. A caller that goes away does not stop a write in its middle.
+    /// Where nothing differs, nothing is written. A caller that goes away does not stop a write in
+    /// its middle.
     ///
     /// # Errors
     /// [`ApplyError`]; nothing was written.
@@ -135,37 +134,22 @@ impl Registry {
         resources: Vec<Resource>,
         expected_seq: Option<u64>,
     ) -> Result<Applied, ApplyError> {
-        self.change(actor, expected_seq, |state| plan_apply(state, &resources)).await
+        self.change(actor, &Edit::Apply { resources, prune: false }, expected_seq).await
     }
 
-    /// What [`Registry::apply`] would do, without doing it. `seq` is that of the state compared
-    /// with.
-    ///
-    /// # Errors
-    /// [`ApplyError::Refused`].
-    pub fn diff(&self, resources: &[Resource]) -> Result<Applied, ApplyError> {
-        let state = self.state();
-        let plan = plan_apply(&state, resources)?;
-        Ok(Applied {
-            seq: state.seq,
-            changes: plan.changes,
-            warnings: plan.compiled.warnings,
-            resolved: Arc::new(plan.compiled.resolved),
-        })
-    }
-
-    /// Deletes a resource that nothing refers to.
+    /// Plans and commits a change.
     ///
     /// # Errors
     /// [`ApplyError`]; nothing was written.
-    pub async fn delete(
+    pub async fn change(
         &self,
         actor: &str,
-        kind: Kind,
-        name: &str,
+        edit: &Edit,
         expected_seq: Option<u64>,
     ) -> Result<Applied, ApplyError> {
-        self.change(actor, expected_seq, |state| plan_delete(state, kind, name)).await
+        let turn = self.turn().await;
+        let plan = self.plan(edit, expected_seq).await?;
+        turn.commit(plan, By { actor: actor.to_owned(), ..By::default() }).await
     }
 
     /// Notes that an artifact was taken into the store; returns the registry's last entry.
@@ -179,16 +163,86 @@ impl Registry {
         digest: Digest,
         bytes: u64,
     ) -> Result<u64, ApplyError> {
-        let plan = |state: &State| {
-            let known = state.artifacts.get(&digest) == Some(&bytes);
-            let event = Event::ArtifactStored { digest, bytes };
-            Ok(Plan {
-                events: if known { Vec::new() } else { vec![event] },
-                changes: Vec::new(),
-                compiled: unchanged(state),
-            })
-        };
-        Ok(self.change(actor, None, plan).await?.seq)
+        let turn = self.turn().await;
+        let state = self.state();
+        if state.artifacts.get(&digest) == Some(&bytes) {
+            return Ok(state.seq);
+        }
+        turn.note(actor, Event::ArtifactStored(ArtifactStored { digest, bytes })).await
+    }
+
+    /// Notes the revision of the gate's table where the journal does not name it as the newest;
+    /// returns whether it was new.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was written.
+    pub async fn revision_published(
+        &self,
+        actor: &str,
+        revision: &str,
+    ) -> Result<bool, ApplyError> {
+        let turn = self.turn().await;
+        if self.state().revision.as_deref() == Some(revision) {
+            return Ok(false);
+        }
+        let event = RevisionPublished { revision: revision.to_owned() };
+        turn.note(actor, Event::RevisionPublished(event)).await.map(|_| true)
+    }
+
+    /// Notes that a change is being tried; returns the entry, which its end names.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was written.
+    pub async fn canary_started(
+        &self,
+        actor: &str,
+        event: CanaryStarted,
+    ) -> Result<u64, ApplyError> {
+        self.turn().await.note(actor, Event::CanaryStarted(event)).await
+    }
+
+    /// Notes how a trial ended.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was written.
+    pub async fn canary_ended(&self, actor: &str, event: CanaryEnded) -> Result<u64, ApplyError> {
+        self.turn().await.note(actor, Event::CanaryEnded(event)).await
+    }
+
+    /// The change sets before entry `before` (the newest where it is not said), newest first, at
+    /// most `limit` and at most 1000.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn history(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<ChangeSet>, StorageError> {
+        let before = before.unwrap_or(u64::MAX);
+        past::change_sets(&self.inner.pool, &self.inner.unmarked, before, limit.min(1_000)).await
+    }
+
+    /// The state at entry `seq`: that of the newest change set at or before it. Its
+    /// [`State::resolved`] is empty, for it need not compile by the rules of this release.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn state_at(&self, seq: u64) -> Result<State, PastError> {
+        let found = self.state().seq;
+        if seq == 0 || seq > found {
+            return Err(PastError::NoEntry { expected: seq, found });
+        }
+        past::state_at(&self.inner.pool, &self.inner.unmarked, seq).await
+    }
+
+    /// The newest entry that names a revision of the gate's table, given in full or by its first 8
+    /// digits or more.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn entry_of_revision(&self, revision: &str) -> Result<u64, PastError> {
+        past::revision(&self.inner.pool, revision).await
     }
 
     /// The entries from number `from` on, at most `limit` and at most 1000.
@@ -201,7 +255,7 @@ impl Registry {
             sql::journal::entries(&self.inner.pool, from.saturating_sub(1), limit).await?;
         entries
             .into_iter()
-            .map(|entry| entry.map(Entry::from).map_err(|error| unreadable(&error)))
+            .map(|entry| entry.map(Entry::from).map_err(|error| past::unreadable(&error)))
             .collect()
     }
 
@@ -248,37 +302,38 @@ impl Registry {
         self.inner.pool.close().await;
     }
 
-    async fn change(
+    /// Whether the caller has seen the newest change.
+    async fn check_seen(&self, state: &State, expected: u64) -> Result<(), ApplyError> {
+        if expected > state.seq {
+            return Err(ApplyError::Ahead { expected, found: state.seq });
+        }
+        if expected >= state.changed_seq {
+            return Ok(());
+        }
+        Err(self.stale(expected, state.changed_seq).await?)
+    }
+
+    pub(crate) async fn stale(
         &self,
-        actor: &str,
-        expected_seq: Option<u64>,
-        plan: impl FnOnce(&State) -> Result<Plan, ApplyError>,
-    ) -> Result<Applied, ApplyError> {
-        const LONGEST_ACTOR_BYTES: usize = 256;
-        if actor.is_empty() || actor.len() > LONGEST_ACTOR_BYTES {
-            return Err(ApplyError::Actor { found: actor.len() });
+        expected: u64,
+        found: u64,
+    ) -> Result<ApplyError, StorageError> {
+        let mut since = self.history(None, TOLD).await?;
+        since.retain(|set| set.seq > expected);
+        Ok(ApplyError::Stale { expected, found, since })
+    }
+
+    async fn abandon(&self, started_seq: u64) -> Result<(), OpenError> {
+        let event = CanaryEnded {
+            started_seq,
+            outcome: CanaryOutcome::Abandoned,
+            details: vec!["the control plane stopped before it ended".to_owned()],
+        };
+        match self.canary_ended("bulkhead", event).await {
+            Ok(_) => Ok(()),
+            Err(ApplyError::Storage(error)) => Err(error.into()),
+            Err(other) => Err(OpenError::Entry { seq: started_seq, found: other.to_string() }),
         }
-        // Held from the plan to the end of the write, so that no other change comes between.
-        let head = Arc::clone(&self.inner.head).lock_owned().await;
-        let writing = Writing { inner: Arc::clone(&self.inner), head };
-        let state = self.state();
-        if let Some(expected) = expected_seq.filter(|expected| *expected != state.seq) {
-            return Err(ApplyError::Stale { expected, found: state.seq });
-        }
-        let Plan { events, changes, compiled } = plan(&state)?;
-        let Compiled { resolved, warnings } = compiled;
-        if events.is_empty() {
-            let resolved = Arc::clone(&state.resolved);
-            return Ok(Applied { seq: state.seq, changes, warnings, resolved });
-        }
-        let actor = actor.to_owned();
-        // A task of its own: once the transaction is committed, memory must follow, even where
-        // the caller has gone away meanwhile.
-        let written =
-            tokio::spawn(async move { writing.write(actor, events, Arc::new(resolved)).await });
-        let state = written.await.map_err(|_| StorageError::Stopped)??;
-        let resolved = Arc::clone(&state.resolved);
-        Ok(Applied { seq: state.seq, changes, warnings, resolved })
     }
 }
 
@@ -288,134 +343,31 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-/// The one change that is being made.
-struct Writing {
-    inner: Arc<Inner>,
-    head: OwnedMutexGuard<Head>,
-}
-
-impl Writing {
-    async fn write(
-        mut self,
-        actor: String,
-        events: Vec<Event>,
-        resolved: Arc<Resolved>,
-    ) -> Result<Arc<State>, ApplyError> {
-        let at = (self.inner.clock)().as_microsecond();
-        let mut state = State::clone(&self.inner.state.borrow());
-        let mut head = *self.head;
-        let mut entries = Vec::with_capacity(events.len());
-        for event in events {
-            let (kind, payload) = (event.kind().to_owned(), event.payload());
-            let raw = RawEntry::new(head.hash, head.seq + 1, at, actor.clone(), kind, payload);
-            head = Head { seq: raw.seq, hash: raw.hash };
-            // Folded from the text that is written, so that memory is what a reopening gives.
-            Event::read(&raw.kind, &raw.payload)
-                .and_then(|event| state.fold(raw.seq, event))
-                .map_err(|found| StorageError::Row {
-                    place: "an entry about to be written",
-                    expected: "an event that can be read back",
-                    found,
-                })?;
-            entries.push(raw);
-        }
-        state.resolved = resolved;
-        self.append(&entries).await?;
-        *self.head = head;
-        let state = Arc::new(state);
-        self.inner.state.send_replace(Arc::clone(&state));
-        Ok(state)
-    }
-
-    async fn append(&self, entries: &[RawEntry]) -> Result<(), StorageError> {
-        let mut transaction = sql::begin(&self.inner.pool).await?;
-        let (seq, hash) = sql::journal::head(&mut transaction).await?;
-        if (seq, hash) != (self.head.seq, self.head.hash.to_string()) {
-            return Err(StorageError::ForeignWriter { expected: self.head.seq, found: seq });
-        }
-        for entry in entries {
-            sql::journal::append(&mut transaction, entry).await?;
-        }
-        Ok(transaction.commit().await?)
-    }
-}
-
-fn plan_apply(state: &State, resources: &[Resource]) -> Result<Plan, ApplyError> {
-    let given: BTreeMap<(Kind, &str), &Resource> =
-        resources.iter().map(|resource| ((resource.kind(), resource.name()), resource)).collect();
-    // The given ones as they were given, so that one given twice is reported.
-    let kept = state.resources.values().map(AsRef::as_ref);
-    let mut whole: Vec<Resource> = kept
-        .filter(|resource| !given.contains_key(&(resource.kind(), resource.name())))
-        .cloned()
-        .collect();
-    whole.extend_from_slice(resources);
-    let compiled = compile(&whole).map_err(ApplyError::Refused)?;
-    let mut plan = Plan { events: Vec::new(), changes: Vec::new(), compiled };
-    for resource in resources {
-        let before = state.resource(resource.kind(), resource.name());
-        let change = Change::between(before.map(AsRef::as_ref), resource);
-        if change.what != What::Unchanged {
-            plan.events.push(Event::ResourceApplied { resource: resource.to_json() });
-        }
-        plan.changes.push(change);
-    }
-    Ok(plan)
-}
-
-fn plan_delete(state: &State, kind: Kind, name: &str) -> Result<Plan, ApplyError> {
-    let Some(resource) = state.resource(kind, name) else {
-        return Err(ApplyError::NotFound { resource: format!("{}/{name}", kind.as_str()) });
-    };
-    let rest: Vec<Resource> = state
-        .resources
-        .iter()
-        .filter(|(key, _)| (key.0, key.1.as_str()) != (kind, name))
-        .map(|(_, resource)| resource.as_ref().clone())
-        .collect();
-    Ok(Plan {
-        events: vec![Event::ResourceDeleted { kind, name: name.to_owned() }],
-        changes: vec![Change::new(resource, What::Deleted)],
-        compiled: compile(&rest).map_err(|error| ApplyError::Refused(still_needed(error)))?,
+/// The state at the journal's end, the change sets that are not marked, and the end.
+async fn fold(pool: &SqlitePool) -> Result<(State, Vec<ChangeSet>, Head), OpenError> {
+    let mut state = State::default();
+    let mut unmarked = Unmarked::default();
+    let mut walk = Walk::new();
+    read_all(pool, &mut walk, |raw| {
+        take(raw, &mut state, &mut unmarked)
+            .map_err(|found| OpenError::Entry { seq: raw.seq, found })
     })
+    .await?;
+    state.resolve().map_err(OpenError::Refused)?;
+    let (seq, hash) = walk.end();
+    Ok((state, unmarked.into_sets(), Head { seq, hash }))
 }
 
-/// What is left was sound before, so every mistake in it comes from the deletion.
-fn still_needed(mut diagnostics: Diagnostics) -> Diagnostics {
-    for diagnostic in &mut diagnostics.0 {
-        diagnostic.message.push_str("; it would be left behind by the deletion");
+fn take(raw: &RawEntry, state: &mut State, unmarked: &mut Unmarked) -> Result<(), String> {
+    let event = Event::read(&raw.kind, &raw.payload)?;
+    let marks = match &event {
+        Event::ChangeSetCommitted(event) => Some(event.first_seq),
+        _ => None,
+    };
+    match (state.fold(raw.seq, &raw.actor, event)?, marks) {
+        (Some(changed), _) => unmarked.changed(raw, changed),
+        (None, Some(first_seq)) => unmarked.committed(first_seq),
+        (None, None) => unmarked.end(),
     }
-    diagnostics
-}
-
-fn unchanged(state: &State) -> Compiled {
-    Compiled { resolved: Resolved::clone(&state.resolved), warnings: Vec::new() }
-}
-
-/// Reads the journal page by page, checks the chain and gives each entry to `take`.
-async fn read_all(
-    pool: &SqlitePool,
-    walk: &mut Walk,
-    mut take: impl FnMut(&RawEntry) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
-    loop {
-        let (seq, _) = walk.end();
-        let page = sql::journal::entries(pool, seq, PAGE).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for entry in page {
-            let entry = entry?;
-            walk.step(&entry)?;
-            take(&entry)?;
-        }
-    }
-}
-
-fn unreadable(error: &ChainError) -> StorageError {
-    StorageError::Row {
-        place: "the journal",
-        expected: "an entry that can be read",
-        found: error.to_string(),
-    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use policy_model::spec::{Kind, Resource};
 use proptest::prelude::*;
-use registry::{ApplyError, ChainError, Ledger, OpenError, Registry, What};
+use registry::{Applied, ApplyError, ChainError, Edit, Ledger, OpenError, Registry, What};
 use sqlx::{Connection, SqliteConnection};
 use support::{clock, resources, small_set, tenant};
 use tempfile::TempDir;
@@ -24,11 +24,19 @@ async fn open(path: &Path) -> Registry {
     Registry::open_with_clock(path, clock().0).await.unwrap()
 }
 
-/// A registry that holds the small set, at entry 4.
+/// A registry that holds the small set: four resources and, at entry 5, that they are one change.
 async fn filled(path: &Path) -> Registry {
     let registry = open(path).await;
     registry.apply("test", small_set(), None).await.unwrap();
     registry
+}
+
+fn put(resources: Vec<Resource>) -> Edit {
+    Edit::Apply { resources, prune: false }
+}
+
+async fn delete(registry: &Registry, kind: Kind, name: &str) -> Result<Applied, ApplyError> {
+    registry.change("test", &Edit::Delete { kind, name: name.to_owned() }, None).await
 }
 
 /// What an intruder with access to the file does, or a disk.
@@ -43,16 +51,16 @@ async fn edit(path: &Path, sql: &'static str) {
 async fn a_reopened_registry_holds_what_was_applied() {
     let (_folder, path) = place();
     let registry = filled(&path).await;
-    registry.apply("test", vec![tenant("org_b", 7)], Some(4)).await.unwrap();
-    registry.delete("test", Kind::Tenant, "org_a", None).await.unwrap();
+    registry.apply("test", vec![tenant("org_b", 7)], Some(5)).await.unwrap();
+    delete(&registry, Kind::Tenant, "org_a").await.unwrap();
     registry.artifact_stored("test", Digest::of(b"model"), 5).await.unwrap();
     let (before, head) = (registry.state(), registry.head().await);
     registry.close().await;
     let registry = open(&path).await;
     assert_eq!(*registry.state(), *before);
     assert_eq!(registry.head().await, head);
-    assert_eq!(before.seq, 7);
-    assert_eq!(before.resource(Kind::Tenant, "org_b").unwrap().origin().file, "journal entry 5");
+    assert_eq!((before.seq, before.changed_seq), (10, 9));
+    assert_eq!(before.resource(Kind::Tenant, "org_b").unwrap().origin().file, "journal entry 6");
     assert_eq!(before.artifacts[&Digest::of(b"model")], 5);
     assert!(before.resource(Kind::Tenant, "org_a").is_none());
 }
@@ -68,7 +76,7 @@ async fn an_apply_that_changes_nothing_writes_nothing_even_after_a_restart() {
     let applied = registry.apply("test", small_set(), None).await.unwrap();
     assert!(!applied.wrote());
     assert!(applied.changes.iter().all(|change| change.what == What::Unchanged));
-    assert_eq!((applied.seq, registry.head().await.seq), (4, 4));
+    assert_eq!((applied.seq, registry.head().await.seq), (5, 5));
     assert!(!watch.has_changed().unwrap());
     let again = registry.artifact_stored("test", Digest::of(b"m"), 1).await.unwrap();
     assert_eq!(registry.artifact_stored("test", Digest::of(b"m"), 1).await.unwrap(), again);
@@ -108,7 +116,7 @@ async fn a_set_with_a_mistake_is_refused_whole() {
     let twice = registry.apply("test", vec![tenant("org_c", 1), tenant("org_c", 2)], None).await;
     assert!(matches!(twice, Err(ApplyError::Refused(_))), "{twice:?}");
     assert_eq!(*registry.state(), *before);
-    assert_eq!(registry.verify_chain().await.unwrap().seq, 4);
+    assert_eq!(registry.verify_chain().await.unwrap().seq, 5);
 }
 
 #[tokio::test]
@@ -116,27 +124,47 @@ async fn what_is_still_referred_to_cannot_be_deleted() {
     let (_folder, path) = place();
     let registry = filled(&path).await;
     for (kind, name) in [(Kind::DataPlane, "shared"), (Kind::Model, "eta"), (Kind::Tier, "pool")] {
-        let refused = registry.delete("test", kind, name, None).await;
+        let refused = delete(&registry, kind, name).await;
         let Err(ApplyError::Refused(diagnostics)) = refused else { panic!("{refused:?}") };
         assert!(diagnostics.to_string().contains("Tenant/org_a"), "{diagnostics}");
     }
-    let absent = registry.delete("test", Kind::Tenant, "org_x", None).await;
+    let absent = delete(&registry, Kind::Tenant, "org_x").await;
     assert!(matches!(absent, Err(ApplyError::NotFound { .. })), "{absent:?}");
-    assert_eq!(registry.head().await.seq, 4);
+    assert_eq!(registry.head().await.seq, 5);
 }
 
 #[tokio::test]
 async fn a_stale_apply_is_refused_and_of_two_concurrent_ones_one_wins() {
     let (_folder, path) = place();
     let registry = filled(&path).await;
-    let stale = registry.apply("test", vec![tenant("org_b", 7)], Some(3)).await;
-    assert!(matches!(stale, Err(ApplyError::Stale { expected: 3, found: 4 })), "{stale:?}");
     let (one, two) = tokio::join!(
-        registry.apply("one", vec![tenant("org_b", 1)], Some(4)),
-        registry.apply("two", vec![tenant("org_b", 2)], Some(4)),
+        registry.apply("one", vec![tenant("org_b", 1)], Some(5)),
+        registry.apply("two", vec![tenant("org_b", 2)], Some(5)),
     );
     assert_eq!([one.is_ok(), two.is_ok()].iter().filter(|ok| **ok).count(), 1);
-    assert_eq!(registry.head().await.seq, 5);
+    let stale = one.err().or(two.err()).unwrap();
+    let ApplyError::Stale { expected: 5, found: 7, since } = &stale else { panic!("{stale:?}") };
+    assert_eq!((since.len(), since[0].seq), (1, 7));
+    assert!(["one", "two"].contains(&since[0].actor.as_str()));
+    assert_eq!(since[0].changes, ["Tenant/org_b created"]);
+    assert_eq!(registry.head().await.seq, 7, "nothing was written");
+    let ahead = registry.apply("test", vec![tenant("org_b", 7)], Some(8)).await;
+    assert!(matches!(ahead, Err(ApplyError::Ahead { expected: 8, found: 7 })), "{ahead:?}");
+}
+
+#[tokio::test]
+async fn what_changes_no_resource_makes_no_change_stale() {
+    let (_folder, path) = place();
+    let registry = filled(&path).await;
+    registry.artifact_stored("ci", Digest::of(b"m"), 1).await.unwrap();
+    assert!(registry.revision_published("bulkhead", "0123456789abcdef").await.unwrap());
+    assert!(!registry.revision_published("bulkhead", "0123456789abcdef").await.unwrap());
+    for seen in [5, 6, 7] {
+        let plan = registry.plan(&put(vec![tenant("org_b", 1)]), Some(seen)).await;
+        assert!(plan.is_ok(), "{seen}: {plan:?}");
+    }
+    let stale = registry.plan(&put(vec![tenant("org_b", 1)]), Some(4)).await;
+    assert!(matches!(stale, Err(ApplyError::Stale { .. })), "{stale:?}");
 }
 
 #[tokio::test]
@@ -154,7 +182,9 @@ async fn every_entry_says_who_and_when_and_an_actor_is_required() {
     assert_eq!(entries[0].kind, "ResourceApplied");
     assert_eq!(entries[0].payload["resource"]["kind"], "DataPlane");
     assert_eq!(entries[1].previous_hash, entries[0].hash);
-    assert!(registry.journal(5, 10).await.unwrap().is_empty());
+    let marks = registry.journal(5, 10).await.unwrap();
+    assert_eq!((marks.len(), marks[0].kind.as_str()), (1, "ChangeSetCommitted"));
+    assert_eq!(marks[0].payload["first_seq"], 1);
 }
 
 #[tokio::test]
@@ -164,7 +194,7 @@ async fn a_write_that_was_not_committed_leaves_nothing() {
     let url = format!("sqlite://{}", path.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    sqlx::query("INSERT INTO journal SELECT seq + 4, at_unix_micros, actor, kind, payload, hash, previous_hash FROM journal")
+    sqlx::query("INSERT INTO journal SELECT seq + 5, at_unix_micros, actor, kind, payload, hash, previous_hash FROM journal")
         .execute(&mut *transaction)
         .await
         .unwrap();
@@ -172,8 +202,8 @@ async fn a_write_that_was_not_committed_leaves_nothing() {
     drop(connection);
     registry.close().await;
     let registry = open(&path).await;
-    assert_eq!(registry.head().await.seq, 4);
-    registry.apply("test", vec![tenant("org_b", 7)], Some(4)).await.unwrap();
+    assert_eq!(registry.head().await.seq, 5);
+    registry.apply("test", vec![tenant("org_b", 7)], Some(5)).await.unwrap();
 }
 
 #[tokio::test]
@@ -204,15 +234,15 @@ async fn an_edited_row_is_noticed_at_once_and_at_open() {
 async fn a_cut_off_end_is_noticed_by_the_process_that_wrote_it() {
     let (_folder, path) = place();
     let registry = filled(&path).await;
-    edit(&path, "DELETE FROM journal WHERE seq = 4").await;
+    edit(&path, "DELETE FROM journal WHERE seq = 5").await;
     let noticed = registry.verify_chain().await.unwrap_err();
     assert!(
-        matches!(noticed, OpenError::Chain(ChainError::End { expected: 4, found: 3 })),
+        matches!(noticed, OpenError::Chain(ChainError::End { expected: 5, found: 4 })),
         "{noticed}"
     );
     let refused = registry.apply("test", vec![tenant("org_b", 7)], None).await.unwrap_err();
     assert!(refused.to_string().contains("another process"), "{refused}");
-    assert_eq!(registry.state().seq, 4);
+    assert_eq!(registry.state().seq, 5);
 }
 
 #[tokio::test]
@@ -304,10 +334,10 @@ proptest! {
         runtime.block_on(async {
             let (_folder, path) = place();
             let registry = filled(&path).await;
-            for (tenant_number, requests, delete) in steps {
+            for (tenant_number, requests, deletes) in steps {
                 let name = format!("org_{tenant_number}");
-                if delete {
-                    let _ = registry.delete("test", Kind::Tenant, &name, None).await;
+                if deletes {
+                    let _ = delete(&registry, Kind::Tenant, &name).await;
                 } else {
                     registry.apply("test", vec![tenant(&name, requests)], None).await.unwrap();
                 }

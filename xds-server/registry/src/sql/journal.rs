@@ -42,6 +42,25 @@ pub(crate) async fn entries(
     Ok(rows.iter().map(entry).collect())
 }
 
+/// The newest entries of a kind before `before`, newest first, at most `limit`.
+pub(crate) async fn newest_of(
+    pool: &SqlitePool,
+    kind: &str,
+    before: u64,
+    limit: i64,
+) -> Result<Vec<Result<RawEntry, ChainError>>, StorageError> {
+    let rows = sqlx::query(
+        "SELECT seq, at_unix_micros, actor, kind, payload, previous_hash, hash
+         FROM journal WHERE kind = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+    )
+    .bind(kind)
+    .bind(i64::try_from(before).unwrap_or(i64::MAX))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.iter().map(entry).collect())
+}
+
 /// The last entry's number and hash.
 pub(crate) async fn head(transaction: &mut Transaction) -> Result<(u64, String), StorageError> {
     let row = sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1")

@@ -3,14 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
 use policy_model::spec::{Resource, parse};
 use registry::Clock;
+use sha2::{Digest as _, Sha256};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tenancy::Digest;
 
 /// 2026-11-21T05:30:00Z, in seconds.
 pub const NOW: i64 = 1_795_239_000;
@@ -80,4 +86,38 @@ spec:
 "
     ))
     .remove(0)
+}
+
+/// Appends entries as a release without change sets did, `minutes` after the clock's start.
+pub async fn append(path: &Path, events: &[(&str, &str)], minutes: i64) {
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    for (kind, payload) in events {
+        let last = sqlx::query("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let (seq, previous): (i64, String) = (last.get::<i64, _>(0) + 1, last.get(1));
+        let at = (NOW + minutes * 60) * 1_000_000;
+        let mut hash = Sha256::new();
+        hash.update(previous.parse::<Digest>().unwrap().as_bytes());
+        hash.update(u64::try_from(seq).unwrap().to_be_bytes());
+        hash.update(at.to_be_bytes());
+        for text in ["operator", kind, payload] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        let hash = Digest::from_bytes(hash.finalize().into());
+        sqlx::query("INSERT INTO journal VALUES ($1, $2, 'operator', $3, $4, $5, $6)")
+            .bind(seq)
+            .bind(at)
+            .bind(*kind)
+            .bind(*payload)
+            .bind(&previous)
+            .bind(hash.to_string())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    connection.close().await.unwrap();
 }
