@@ -99,7 +99,8 @@ impl Publisher {
         patience: Duration,
     ) -> Result<CanaryOutcome, TableError> {
         let turn = self.canary_turn().await;
-        let (revision, targets) = self.candidate(candidate, |proxies| chosen(proxies, selection))?;
+        let (revision, targets) =
+            self.candidate(candidate, |proxies| chosen(proxies, selection))?;
         if targets.is_empty() {
             return Ok(CanaryOutcome::Nobody { connected: self.connected() });
         }
@@ -156,11 +157,8 @@ fn chosen(proxies: &[(ProxyStatus, Role)], selection: &CanarySelection) -> Vec<P
     ];
     let mut all = Vec::new();
     for is_kind in kinds {
-        let mut of_kind: Vec<&ProxyStatus> = proxies
-            .iter()
-            .filter(|(_, role)| is_kind(role))
-            .map(|(proxy, _)| proxy)
-            .collect();
+        let mut of_kind: Vec<&ProxyStatus> =
+            proxies.iter().filter(|(_, role)| is_kind(role)).map(|(proxy, _)| proxy).collect();
         // By a hash and not by name: names that begin alike are often of one place.
         of_kind.sort_by_key(|proxy| Sha256::digest(&proxy.node));
         let count = (of_kind.len() * percent).div_ceil(100).max(1);

@@ -1,4 +1,4 @@
-//! The filters' code, as proxies fetch it: by digest, so that a proxy runs what it was told to.
+//! The filters' code, as it was built; anybody may fetch it by its digest, to compare.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -31,9 +31,11 @@ impl WasmModules {
         Ok(modules)
     }
 
-    /// The digest of a filter's code.
-    pub(crate) fn digest(&self, name: &str) -> anyhow::Result<Digest> {
-        self.digests.get(name).copied().with_context(|| format!("there is no filter `{name}`"))
+    /// A filter's code.
+    pub(crate) fn of(&self, name: &str) -> anyhow::Result<Bytes> {
+        let digest = self.digests.get(name);
+        let code = digest.and_then(|digest| self.code(digest));
+        code.with_context(|| format!("there is no filter `{name}`"))
     }
 
     /// The code with this digest.

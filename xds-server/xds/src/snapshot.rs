@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use prost::Message;
 use sha2::{Digest, Sha256};
 
 /// One resource: the bytes of its `Any.value` and their version.
@@ -17,6 +18,12 @@ pub struct Resource {
 impl Resource {
     fn new(value: Bytes) -> Self {
         Self { version: short_hex(Sha256::digest(&value).as_slice()), value }
+    }
+
+    /// A message, encoded and hashed once, for several snapshots. See
+    /// [`SnapshotBuilder::resource`] on maps.
+    pub fn of(message: &impl Message) -> Self {
+        Self::new(message.encode_to_vec().into())
     }
 
     /// The first 128 bits of the SHA-256 of the value, in hexadecimal.
@@ -122,12 +129,22 @@ impl SnapshotBuilder {
     /// bytes, or use maps of at most one entry, else equal content may get a new version.
     #[must_use]
     pub fn resource(
-        mut self,
+        self,
         type_url: impl Into<String>,
         name: impl Into<String>,
         value: impl Into<Bytes>,
     ) -> Self {
-        let resource = Resource::new(value.into());
+        self.add(type_url, name, Resource::new(value.into()))
+    }
+
+    /// Adds a resource that was made before.
+    #[must_use]
+    pub fn add(
+        mut self,
+        type_url: impl Into<String>,
+        name: impl Into<String>,
+        resource: Resource,
+    ) -> Self {
         self.types.entry(type_url.into()).or_default().insert(name.into(), resource);
         self
     }
@@ -135,7 +152,7 @@ impl SnapshotBuilder {
     /// Adds a message under its own type URL. See [`SnapshotBuilder::resource`] on maps.
     #[must_use]
     pub fn message<M: prost::Name>(self, name: impl Into<String>, message: &M) -> Self {
-        self.resource(M::type_url(), name, message.encode_to_vec())
+        self.add(M::type_url(), name, Resource::of(message))
     }
 
     /// Fixes the resources and their versions.

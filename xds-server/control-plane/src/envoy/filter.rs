@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use envoy_types::pb::{
     envoy::{
         config::core::v3::{
-            AsyncDataSource, BackoffStrategy, HttpUri, RemoteDataSource, TypedExtensionConfig,
-            async_data_source::Specifier, http_uri::HttpUpstreamType,
+            AsyncDataSource, BackoffStrategy, DataSource, TypedExtensionConfig,
+            async_data_source::Specifier, data_source,
         },
         extensions::{
             filters::http::wasm::v3::Wasm,
@@ -18,47 +19,57 @@ use envoy_types::pb::{
     },
     google::protobuf::BytesValue,
 };
-use tenancy::Digest;
+use prost::Name as _;
+use xds::{Resource, SnapshotBuilder};
 
 use super::message::{any, duration};
-
-/// The bootstrap's cluster for the control plane's HTTP interface, where code is fetched.
-pub const CODE_CLUSTER: &str = "xds_http";
-
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a filter that trapped waits before its VM is made anew; it denies until then.
 const RELOAD_AFTER: Duration = Duration::from_millis(100);
 const RELOAD_AT_MOST: Duration = Duration::from_secs(1);
 
-/// Which code a filter runs.
-#[derive(Debug, Clone, Copy)]
-pub struct Code {
-    /// The digest that Envoy checks what it fetched against.
-    pub digest: Digest,
+/// A filter with its code and table, ready to be sent: many proxies are sent the same.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    name: String,
+    resource: Resource,
 }
 
-/// The name of a filter's ECDS resource, which other code changes.
+impl Filter {
+    /// The name as a plugin and of the ECDS resource.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn add_to(&self, snapshot: SnapshotBuilder) -> SnapshotBuilder {
+        snapshot.add(TypedExtensionConfig::type_url(), self.name.as_str(), self.resource.clone())
+    }
+}
+
+/// The code of a filter.
 ///
-/// Under the old name, Envoy 1.40 accepts other code, never fetches it, and answers everything
-/// with 503. Under a new name it goes on serving. New code is rolled out by restarting Envoys.
-pub(super) fn resource_name(filter: &str, code: Code) -> String {
-    format!("{filter}.{}", code.digest.short())
+/// It travels inside of the filter's configuration, so that code and table are one resource: a
+/// proxy that runs switches to both at once, or refuses both and keeps what it had. Envoy 1.40 can
+/// fetch code by its digest as well, but says itself that this "is unstable and may cause a crash",
+/// and a running one never fetches other code under the name that it knows.
+#[derive(Debug, Clone)]
+pub struct Code(Bytes);
+
+impl Code {
+    /// A WebAssembly module.
+    pub fn new(module: impl Into<Bytes>) -> Self {
+        Self(module.into())
+    }
 }
 
 /// A filter with its table. `environment` names the variables of Envoy's own environment that
 /// its VM may see; their values are nowhere in the configuration.
-pub(super) fn filter(
-    name: &str,
-    code: Code,
-    table: Vec<u8>,
-    environment: &[&str],
-) -> TypedExtensionConfig {
+pub(super) fn filter(name: &str, code: &Code, table: Vec<u8>, environment: &[&str]) -> Filter {
     let vm = VmConfig {
         // Counters live in data that VMs of one id share, so the id stays when the code changes.
         vm_id: name.to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
-        code: Some(AsyncDataSource { specifier: Some(Specifier::Remote(remote(code))) }),
+        code: Some(AsyncDataSource { specifier: Some(Specifier::Local(inline(code))) }),
         environment_variables: Some(EnvironmentVariables {
             host_env_keys: environment.iter().map(|name| (*name).to_owned()).collect(),
             ..EnvironmentVariables::default()
@@ -79,21 +90,16 @@ pub(super) fn filter(
         vm: Some(Vm::VmConfig(vm)),
         ..PluginConfig::default()
     };
-    TypedExtensionConfig {
-        name: resource_name(name, code),
+    let config = TypedExtensionConfig {
+        name: name.to_owned(),
         typed_config: Some(any(&Wasm { config: Some(plugin) })),
-    }
+    };
+    Filter { name: name.to_owned(), resource: Resource::of(&config) }
 }
 
-fn remote(code: Code) -> RemoteDataSource {
-    RemoteDataSource {
-        http_uri: Some(HttpUri {
-            // The host's name is only for the `host` header: the cluster says where to connect.
-            uri: format!("http://{CODE_CLUSTER}/v1/wasm/{}", code.digest),
-            http_upstream_type: Some(HttpUpstreamType::Cluster(CODE_CLUSTER.to_owned())),
-            timeout: duration(FETCH_TIMEOUT),
-        }),
-        sha256: code.digest.hex(),
-        ..RemoteDataSource::default()
+fn inline(Code(module): &Code) -> DataSource {
+    DataSource {
+        specifier: Some(data_source::Specifier::InlineBytes(module.to_vec())),
+        ..DataSource::default()
     }
 }

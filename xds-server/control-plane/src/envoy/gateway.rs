@@ -11,22 +11,34 @@ use policy_model::resolved::Resolved;
 use tenancy::headers;
 use xds::Snapshot;
 
-use super::{Code, cluster, cluster_name, filter, http, message::duration};
+use super::{Code, Filter, cluster, cluster_name, filter, http, message::duration};
+use crate::observe::LogTo;
 
-/// The gate's name as a plugin; its ECDS resource's name goes on with the code's digest.
+/// The gate's name, as a plugin and as an ECDS resource.
 pub const GATE: &str = "bulkhead.gate";
 
 /// The listener's and the routes' name.
 const INGRESS: &str = "ingress";
 
+/// The gate with its table. It is told the name of the variable that holds the seal key.
+pub fn gate(code: &Code, table: Vec<u8>) -> Filter {
+    filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE])
+}
+
 /// Everything for a gateway that listens at `listen`: a listener with the gate, one route that
-/// follows the gate's cluster header, and a cluster for each data plane.
-pub fn gateway(listen: SocketAddr, resolved: &Resolved, code: Code, table: Vec<u8>) -> Snapshot {
-    let gate = filter::resource_name(GATE, code);
+/// follows the gate's cluster header, and a cluster for each data plane. `log` says where the
+/// access log goes, if there is to be one.
+pub fn gateway(
+    listen: SocketAddr,
+    resolved: &Resolved,
+    gate: &Filter,
+    log: Option<&LogTo>,
+) -> Snapshot {
+    let hops = http::Hops { filter: gate.name(), trusts_peer: false, log };
     let mut snapshot = Snapshot::builder()
-        .message(INGRESS, &http::listener(INGRESS, listen, &gate, false))
-        .message(INGRESS, &routes())
-        .message(gate, &filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE]));
+        .message(INGRESS, &http::listener(INGRESS, listen, hops))
+        .message(INGRESS, &routes());
+    snapshot = gate.add_to(snapshot);
     for plane in resolved.data_planes.values() {
         let name = cluster_name(&plane.id);
         snapshot = snapshot

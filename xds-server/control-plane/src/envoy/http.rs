@@ -25,7 +25,11 @@ use envoy_types::pb::envoy::{
 };
 use prost::Name as _;
 
-use super::message::{ads, any, duration, number, yes};
+use super::{
+    log,
+    message::{ads, any, duration, number, yes},
+};
+use crate::observe::LogTo;
 
 /// What a connection may hold in Envoy's memory; a request whose body is larger is not retried.
 const CONNECTION_BUFFER_BYTES: u32 = 1 << 20;
@@ -43,10 +47,21 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a request may take in all, retries included.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// In what the two kinds of listener differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hops<'a> {
+    /// The name of our filter.
+    pub(super) filter: &'a str,
+    /// Whether the peer may set Envoy's own headers.
+    pub(super) trusts_peer: bool,
+    /// Where the access log goes, if there is one.
+    pub(super) log: Option<&'a LogTo>,
+}
+
 /// A listener named `name` at `at`, with one of our filters before the router, and routes of the
 /// same name.
-pub(super) fn listener(name: &str, at: SocketAddr, filter: &str, trusts_peer: bool) -> Listener {
-    let manager = any(&connection_manager(name, filter, trusts_peer));
+pub(super) fn listener(name: &str, at: SocketAddr, hops: Hops<'_>) -> Listener {
+    let manager = any(&connection_manager(name, hops));
     Listener {
         name: name.to_owned(),
         address: super::message::tcp(at),
@@ -62,7 +77,7 @@ pub(super) fn listener(name: &str, at: SocketAddr, filter: &str, trusts_peer: bo
     }
 }
 
-fn connection_manager(name: &str, filter: &str, trusts_peer: bool) -> HttpConnectionManager {
+fn connection_manager(name: &str, hops: Hops<'_>) -> HttpConnectionManager {
     HttpConnectionManager {
         stat_prefix: name.to_owned(),
         server_name: "bulkhead".to_owned(),
@@ -70,7 +85,7 @@ fn connection_manager(name: &str, filter: &str, trusts_peer: bool) -> HttpConnec
             config_source: ads(),
             route_config_name: name.to_owned(),
         })),
-        http_filters: vec![discovered(filter), router()],
+        http_filters: vec![discovered(hops.filter), router()],
         // A path has one spelling, so that a check of it cannot be walked around.
         normalize_path: yes(),
         merge_slashes: true,
@@ -89,8 +104,9 @@ fn connection_manager(name: &str, filter: &str, trusts_peer: bool) -> HttpConnec
         request_headers_timeout: duration(REQUEST_HEADERS_TIMEOUT),
         stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),
         // At the edge nobody is internal: no caller may set Envoy's own `x-envoy-*` headers.
-        use_remote_address: if trusts_peer { None } else { yes() },
+        use_remote_address: if hops.trusts_peer { None } else { yes() },
         internal_address_config: Some(InternalAddressConfig::default()),
+        access_log: hops.log.map(|to| log::access_log(name, to)).into_iter().collect(),
         ..HttpConnectionManager::default()
     }
 }

@@ -7,12 +7,13 @@ mod cluster;
 mod filter;
 mod gateway;
 mod http;
+mod log;
 mod message;
 mod node;
 
-pub use filter::{CODE_CLUSTER, Code};
-pub use gateway::{GATE, gateway};
-pub use node::{RECHECK, node};
+pub use filter::{Code, Filter};
+pub use gateway::{GATE, gate, gateway};
+pub use node::{RECHECK, node, recheck};
 
 use tenancy::DataPlaneId;
 
