@@ -29,6 +29,7 @@ pub struct Program {
 pub(crate) const MAX_DEPTH: usize = 64;
 
 /// One step of a program. Every number is a place in one of its vectors.
+#[cfg_attr(not(feature = "compile"), allow(dead_code, reason = "read as archives only"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
 #[rkyv(derive(Debug))]
 pub(crate) enum Node {
@@ -67,6 +68,7 @@ pub(crate) enum Node {
 }
 
 /// A macro with one body.
+#[cfg_attr(not(feature = "compile"), allow(dead_code, reason = "read as archives only"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
 #[rkyv(derive(Debug, Clone, Copy))]
 pub(crate) enum Comprehension {
@@ -78,6 +80,7 @@ pub(crate) enum Comprehension {
 }
 
 /// A literal. Doubles are their bits, so that equal programs are equal bytes.
+#[cfg_attr(not(feature = "compile"), allow(dead_code, reason = "read as archives only"))]
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
 #[rkyv(derive(Debug))]
 pub(crate) enum Constant {

@@ -21,6 +21,7 @@ pub struct Template {
 }
 
 /// A piece of a message.
+#[cfg_attr(not(feature = "compile"), allow(dead_code, reason = "read as archives only"))]
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
 #[rkyv(derive(Debug))]
 pub(crate) enum Part {

@@ -1,14 +1,22 @@
 //! From a source to a program: parse, type-check, bound the cost, lower.
 
+mod bound;
+mod check;
+mod cost;
 mod environment;
+mod lower;
 mod mistake;
+mod parse;
+mod template;
+mod typed;
 mod types;
 
 pub use environment::{Environment, Variable};
 pub use mistake::Mistake;
+pub use template::compile_template;
 pub use types::Type;
 
-use crate::{Program, Template};
+use crate::Program;
 
 /// The longest source, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 4096;
@@ -34,16 +42,9 @@ pub fn compile(
     environment: &Environment,
     expected: Type,
 ) -> Result<Compiled, Vec<Mistake>> {
-    let _ = (source, environment, expected);
-    Err(vec![Mistake { offset: 0, length: 0, message: "not here yet".to_owned() }])
-}
-
-/// Compiles a message with expressions in it, each between `${` and `}`; `$${` is a plain `${`.
-/// Together they cost at most [`crate::MAX_COST`].
-///
-/// # Errors
-/// Every mistake found, by place in `text`; at least one.
-pub fn compile_template(text: &str, environment: &Environment) -> Result<Template, Vec<Mistake>> {
-    let _ = (text, environment);
-    Err(vec![Mistake { offset: 0, length: 0, message: "not here yet".to_owned() }])
+    let parsed = parse::parse(source)?;
+    let typed = check::check(&parsed, environment, &expected)?;
+    let cost = cost::bound(&typed, environment, source)?;
+    let program = lower::lower(&typed, environment, cost);
+    Ok(Compiled { program, cost, ty: typed.ty })
 }

@@ -43,6 +43,47 @@ impl Type {
     pub fn map(value: Type) -> Self {
         Type::Map(Box::new(Type::String), Box::new(value))
     }
+
+    /// Whether a value of one can be one of the other, which [`Type::Dyn`] leaves to evaluation.
+    pub(super) fn fits(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Type::Dyn, _) | (_, Type::Dyn) => true,
+            (Type::List(a), Type::List(b)) => a.fits(b),
+            (Type::Map(a, b), Type::Map(c, d)) => a.fits(c) && b.fits(d),
+            (a, b) => a == b,
+        }
+    }
+
+    /// The type of what is one or the other, where they fit.
+    pub(super) fn join(self, other: Type) -> Type {
+        match (self, other) {
+            (Type::List(a), Type::List(b)) => Type::list(a.join(*b)),
+            (Type::Map(a, b), Type::Map(c, d)) => {
+                Type::Map(Box::new(a.join(*c)), Box::new(b.join(*d)))
+            }
+            (a, b) if a == b => a,
+            _ => Type::Dyn,
+        }
+    }
+
+    pub(super) fn is_numeric(&self) -> bool {
+        matches!(self, Type::Int | Type::Uint | Type::Double)
+    }
+
+    /// Whether its values are all of one small size.
+    pub(super) fn is_fixed(&self) -> bool {
+        match self {
+            Type::Null
+            | Type::Bool
+            | Type::Int
+            | Type::Uint
+            | Type::Double
+            | Type::Timestamp
+            | Type::Duration
+            | Type::Type => true,
+            Type::String | Type::Bytes | Type::Dyn | Type::List(_) | Type::Map(..) => false,
+        }
+    }
 }
 
 impl fmt::Display for Type {

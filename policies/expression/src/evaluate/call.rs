@@ -45,10 +45,10 @@ impl<'a> Evaluator<'a, '_> {
             F::Trim => self.trim(a),
             F::Join => self.join(&a, &Value::from("")),
             F::TypeOf => Ok(Value::Type(a.kind())),
-            F::ToBool | F::ToInt | F::ToUint | F::ToDouble => self.to_scalar(function, &a),
-            F::ToString => self.to_text(a),
-            F::ToBytes => self.to_bytes(a),
-            F::ToTimestamp | F::ToDuration => self.to_time(function, &a),
+            F::ToBool | F::ToInt | F::ToUint | F::ToDouble => self.scalar_of(function, &a),
+            F::ToString => self.text_of(a),
+            F::ToBytes => self.bytes_of(a),
+            F::ToTimestamp | F::ToDuration => self.time_of(function, &a),
             _ => Self::calendar(function, &a, 0),
         }
     }

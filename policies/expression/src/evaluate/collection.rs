@@ -150,7 +150,7 @@ impl<'a> Evaluator<'a, '_> {
         }
     }
 
-    fn look_up_made<'v>(
+    pub(super) fn look_up_made<'v>(
         &mut self,
         entries: &'v Entries<'a>,
         key: &Value<'a>,

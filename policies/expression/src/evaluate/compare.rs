@@ -86,9 +86,15 @@ impl<'a> Evaluator<'a, '_> {
         other: &Map<'a>,
         depth: usize,
     ) -> Evaluated<bool> {
-        match self.look_up(other, key)? {
-            Some(found) => self.equal_nested(value, &found, depth + 1),
-            None => Ok(false),
+        match other {
+            Map::Made(entries) => match self.look_up_made(entries, key)? {
+                Some(found) => self.equal_nested(value, found, depth + 1),
+                None => Ok(false),
+            },
+            Map::Lent(_) => match self.look_up(other, key)? {
+                Some(found) => self.equal_nested(value, &found, depth + 1),
+                None => Ok(false),
+            },
         }
     }
 

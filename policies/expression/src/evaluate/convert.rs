@@ -14,7 +14,7 @@ const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
 impl<'a> Evaluator<'a, '_> {
-    pub(super) fn to_scalar(
+    pub(super) fn scalar_of(
         &mut self,
         function: Function,
         value: &Value<'a>,
@@ -30,7 +30,7 @@ impl<'a> Evaluator<'a, '_> {
         }
     }
 
-    pub(super) fn to_text(&mut self, value: Value<'a>) -> Evaluated<Value<'a>> {
+    pub(super) fn text_of(&mut self, value: Value<'a>) -> Evaluated<Value<'a>> {
         let text = match value {
             Value::String(text) => return Ok(Value::String(text)),
             Value::Bytes(bytes) => {
@@ -53,7 +53,7 @@ impl<'a> Evaluator<'a, '_> {
         Ok(Value::String(Cow::Owned(text)))
     }
 
-    pub(super) fn to_bytes(&mut self, value: Value<'a>) -> Evaluated<Value<'a>> {
+    pub(super) fn bytes_of(&mut self, value: Value<'a>) -> Evaluated<Value<'a>> {
         match value {
             Value::Bytes(bytes) => Ok(Value::Bytes(bytes)),
             Value::String(Cow::Borrowed(text)) => Ok(Value::Bytes(Cow::Borrowed(text.as_bytes()))),
@@ -62,7 +62,7 @@ impl<'a> Evaluator<'a, '_> {
         }
     }
 
-    pub(super) fn to_time(
+    pub(super) fn time_of(
         &mut self,
         function: Function,
         value: &Value<'a>,

@@ -23,8 +23,7 @@ use crate::program::{ArchivedConstant, ArchivedNode, ArchivedProgram, MAX_DEPTH}
 use crate::{Budget, EvaluationError, Kind, List, Map, Value};
 
 #[cfg(feature = "compile")]
-pub(crate) use pattern::{MAX_PATTERN_BYTES, pattern_limit};
-pub(crate) use pattern::{building_units, matching_units};
+pub(crate) use pattern::{MAX_PATTERN_BYTES, building_units, matching_units, pattern_limit};
 
 /// What an expression is evaluated over.
 pub trait Variables {
