@@ -2,10 +2,14 @@
 
 use serde::Serialize;
 
-/// The median of the rounds, with the least and the greatest of them.
+/// The median of the rounds, with the quartiles around it and the extremes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
+    /// A quarter of the rounds lies below.
+    pub(crate) lower: f64,
+    /// A quarter of the rounds lies above.
+    pub(crate) upper: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
@@ -16,19 +20,23 @@ impl Spread {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let upper = *sorted.get(middle)?;
-        let lower = *sorted.get(sorted.len().div_ceil(2).saturating_sub(1))?;
-        Some(Self { median: f64::midpoint(lower, upper), min, max })
+        let at = |share| between(&sorted, share).unwrap_or(min);
+        Some(Self { median: at(0.5), lower: at(0.25), upper: at(0.75), min, max })
+    }
+
+    /// The median and the quartiles, with so many digits after the point.
+    pub(crate) fn text(&self, digits: usize) -> String {
+        let Self { median, lower, upper, .. } = self;
+        format!("{median:.digits$} ({lower:.digits$} to {upper:.digits$})")
     }
 }
 
-impl Spread {
-    /// With so many digits after the point.
-    pub(crate) fn text(&self, digits: usize) -> String {
-        let Self { median, min, max } = self;
-        format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
-    }
+/// The value at `share` of the way through `sorted`, on the line between its neighbours.
+fn between(sorted: &[f64], share: f64) -> Option<f64> {
+    let place = share * (sorted.len().checked_sub(1)? as f64);
+    let (below, above) =
+        (*sorted.get(place.floor() as usize)?, *sorted.get(place.ceil() as usize)?);
+    Some(below + (above - below) * place.fract())
 }
 
 /// The value below which `share` of `sorted` lies, by the nearest rank.
@@ -45,6 +53,7 @@ mod tests {
     fn the_median_is_the_middle_one_or_between_the_two() {
         let odd = Spread::of([3.0, 1.0, 2.0]).unwrap();
         assert_eq!((odd.median, odd.min, odd.max), (2.0, 1.0, 3.0));
+        assert_eq!((odd.lower, odd.upper), (1.5, 2.5));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
         assert_eq!(Spread::of([7.0]).unwrap().median, 7.0);
         assert_eq!(Spread::of([]), None);

@@ -10,7 +10,11 @@ mod proxy;
 mod report;
 mod workload;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use tokio::task::LocalSet;
@@ -27,17 +31,25 @@ use proxy::Proxy;
 use report::Report;
 use workload::Workload;
 
-const WARM_UP: Duration = Duration::from_millis(300);
-
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// How many rounds; a result is their median
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 80)]
     rounds: u32,
+    /// How often in the course of the rounds all Envoys are started anew: how fast a process is
+    /// depends on where its memory came to lie
+    #[arg(long, default_value_t = 8)]
+    starts: u32,
     /// Milliseconds for which each of the loads of each of the Envoys is measured in a round
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 200)]
     slot_ms: u64,
+    /// Milliseconds of load before each of these that are not measured
+    #[arg(long, default_value_t = 80)]
+    warm_up_ms: u64,
+    /// Only these loads, which may be given several times [default: all]
+    #[arg(long = "load", value_name = "LOAD")]
+    loads: Vec<Workload>,
     /// Keep-alive connections, each with one request at a time
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -50,6 +62,12 @@ pub(crate) struct Options {
     /// Keep the bootstraps and logs of the Envoys in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
+}
+
+impl Options {
+    fn measures(&self, workload: Workload) -> bool {
+        self.loads.is_empty() || self.loads.contains(&workload)
+    }
 }
 
 /// One load on one Envoy in one round.
@@ -68,6 +86,7 @@ pub(crate) struct Measurement {
 /// Measures, prints and records. It fails where the measuring does, not where a bar is missed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.rounds > 0, "expected at least one round, found none");
+    ensure!(options.starts > 0, "expected at least one start, found none");
     let temporary = tempfile::tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
@@ -76,19 +95,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let measured = async {
         let fixture = Fixture::generate()?;
         let upstream = upstream::serve().await?;
-        let mut proxies = Vec::new();
-        let gate = proxy::gate_wasm()?;
-        for variant in Variant::ALL {
-            let code = match (variant, &options.other_gate) {
-                (Variant::OtherGate, None) => continue,
-                (Variant::OtherGate, Some(other)) => other,
-                _ => &gate,
-            };
-            let proxy = Proxy::start(variant, &fixture, upstream, code, folder, &division);
-            proxies.push(proxy.await?);
-        }
         division.keep_this_thread()?;
-        measure(options, &fixture, &proxies).await
+        let mut measurements = Vec::new();
+        let per_start = options.rounds.div_ceil(options.starts).max(1) as usize;
+        let rounds: Vec<u32> = (0..options.rounds).collect();
+        for rounds in rounds.chunks(per_start) {
+            let proxies = start(options, &fixture, upstream, folder, &division).await?;
+            measurements.extend(measure(options, &fixture, &proxies, rounds).await?);
+        }
+        anyhow::Ok(measurements)
     };
     let measurements = LocalSet::new().block_on(&runtime, measured)?;
     let report = Report::new(options, division.processors, &measurements)?;
@@ -100,15 +115,43 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report.write(&out).with_context(|| format!("could not write {}", out.display()))
 }
 
+async fn start(
+    options: &Options,
+    fixture: &Fixture,
+    upstream: SocketAddr,
+    folder: &Path,
+    division: &Division,
+) -> Result<Vec<Proxy>> {
+    let gate = proxy::gate_wasm()?;
+    let mut proxies = Vec::new();
+    for variant in Variant::ALL {
+        let code = match (variant, &options.other_gate) {
+            (Variant::OtherGate, None) => continue,
+            (Variant::OtherGate, Some(other)) => other,
+            _ => &gate,
+        };
+        proxies.push(Proxy::start(variant, fixture, upstream, code, folder, division).await?);
+    }
+    Ok(proxies)
+}
+
 async fn measure(
     options: &Options,
     fixture: &Fixture,
     proxies: &[Proxy],
+    rounds: &[u32],
 ) -> Result<Vec<Measurement>> {
     let mut measurements = Vec::new();
-    for round in 0..options.rounds {
+    eprint!("warming up ...");
+    for workload in Workload::ALL.into_iter().filter(|it| options.measures(*it)) {
+        for proxy in proxies {
+            visit(options, fixture, proxy, workload).await?;
+        }
+    }
+    eprintln!(" done");
+    for &round in rounds {
         eprint!("round {} of {} ...", round + 1, options.rounds);
-        for workload in Workload::ALL {
+        for workload in Workload::ALL.into_iter().filter(|it| options.measures(*it)) {
             for turn in 0..proxies.len() {
                 let Some(proxy) = proxies.get((turn + round as usize) % proxies.len()) else {
                     continue;
@@ -140,7 +183,7 @@ async fn visit(
     workload::check_one_request(variant, target, fixture).await?;
     let shape = Shape {
         connections: options.connections,
-        warm_up: WARM_UP,
+        warm_up: Duration::from_millis(options.warm_up_ms),
         measured: Duration::from_millis(options.slot_ms),
     };
     let requests = workload.requests(variant, target, fixture)?;

@@ -70,12 +70,15 @@ impl Report {
             }
         }
         let mut bars = Vec::new();
-        for workload in [Workload::OneToken, Workload::ManyTokens] {
+        let judged = [Workload::OneToken, Workload::ManyTokens];
+        for workload in judged.into_iter().filter(|it| options.measures(*it)) {
             bars.push(rounds.added_bar(workload, Variant::Native, Some(ADDED_BAR))?);
             bars.push(rounds.added_bar(workload, Variant::NativePerTenant, None)?);
         }
-        bars.push(rounds.bad_signature_bar()?);
-        bars.push(rounds.added_bar(Workload::BadSignatures, Variant::Native, None)?);
+        if options.measures(Workload::BadSignatures) {
+            bars.push(rounds.bad_signature_bar()?);
+            bars.push(rounds.added_bar(Workload::BadSignatures, Variant::Native, None)?);
+        }
         Ok(Self {
             processors,
             rounds: options.rounds,
@@ -174,7 +177,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\n{rounds} rounds of {slot_ms} ms, {connections} connections, one worker for each Envoy, \
-             {processors} processors; median (least to greatest)\n"
+             {processors} processors; median (lower to upper quartile)\n"
         )?;
         let columns = [
             "load",

@@ -26,11 +26,12 @@ const PATH: &str = "/v2/models/eta/ready";
 const SMUGGLED: &str = "x-bulkhead-smuggled";
 
 /// A kind of load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Workload {
     /// One valid token, again and again.
     OneToken,
     /// The tenants' valid tokens, in turn.
+    #[value(name = "64-tenants")]
     ManyTokens,
     /// Tokens with a wrong signature, each one different.
     BadSignatures,

@@ -66,6 +66,16 @@ impl Claims {
         Ok(Admitted { tenant, expires_at })
     }
 
+    /// The `iat`, in Unix seconds.
+    pub(crate) fn issued_at(&self) -> Option<u64> {
+        self.date("iat", Round::Down)
+    }
+
+    /// All of them.
+    pub(crate) fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// Whether `audience` is the `aud` or one of them.
     fn is_for(&self, audience: &str) -> bool {
         match self.0.get("aud") {

@@ -14,6 +14,32 @@ pub enum Level {
     Error,
 }
 
+/// What a filter leaves beside a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Note {
+    /// The tenant that was verified.
+    Tenant,
+    /// The revision of the policy that decided.
+    Revision,
+    /// The code of the denial.
+    Code,
+    /// The check that denied.
+    Check,
+}
+
+impl Note {
+    /// The property's name, one segment. Envoy keeps it in the filter state under `wasm.` and this
+    /// name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tenant => "bulkhead.tenant",
+            Self::Revision => "bulkhead.revision",
+            Self::Code => "bulkhead.code",
+            Self::Check => "bulkhead.check",
+        }
+    }
+}
+
 /// Shared data was changed by somebody else since it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CasMismatch;
@@ -66,6 +92,10 @@ pub trait Host {
 
     /// Writes to the proxy's log. Nothing is logged per request: a flood must not fill a disk.
     fn log(&self, level: Level, message: &str);
+
+    /// Leaves `value` beside the request, where the proxy's access log and routes find it. Asked
+    /// for only where the operator wants to see it.
+    fn note(&self, note: Note, value: &str);
 
     /// Adds one to a counter.
     fn increment(&self, metric: &str);

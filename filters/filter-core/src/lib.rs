@@ -23,6 +23,10 @@
 
 mod bearer;
 mod cache;
+mod checks;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod checks_tests;
 mod claims;
 mod denial;
 #[cfg(test)]
@@ -36,13 +40,16 @@ mod jwt;
 pub mod memory_host;
 mod rate;
 mod recheck;
+mod request;
 mod request_id;
+mod rows;
 mod signature;
 
 pub use bearer::MAX_TOKEN_BYTES;
-pub use denial::{Verdict, refuse_without_policy};
-pub use gate::{Gate, Vm};
-pub use host::{CasMismatch, Header, Host, Level};
+pub use checks::{CheckOutcome, CheckResult};
+pub use denial::{Cause, CheckDenial, Verdict, refuse_without_policy};
+pub use gate::{Caller, Explanation, Gate, Vm};
+pub use host::{CasMismatch, Header, Host, Level, Note};
 pub use recheck::Recheck;
 
 /// Why a pushed configuration was refused. The text is for the operator of the proxy, who finds

@@ -187,7 +187,7 @@ mod tests {
         let host = MemoryHost::new(&Clock::default(), &SharedData::default());
         host.refuse_writes();
         let denial = take(&host, &tenant(), LIMIT, host.now()).unwrap_err();
-        assert_eq!(denial.problem, Problem::Overloaded);
+        assert_eq!(denial.cause, Problem::Overloaded.into());
     }
 
     #[test]

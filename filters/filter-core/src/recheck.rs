@@ -1,15 +1,23 @@
 //! The recheck: what stands in front of every node.
 //!
-//! It holds a request to its passport and changes nothing: passport and request id travel on to
+//! It holds a request to its passport and to the tenant's checks, and changes nothing: passport and request id travel on to
 //! the sidecar, which verifies them again.
 
-use std::cell::RefCell;
+mod variables;
+
+use std::{cell::RefCell, rc::Rc};
 
 use passport::{PassportError, Verifier, VerifyingKey};
 use policy_model::table::NodeTable;
-use tenancy::{headers, problem::Problem};
+use tenancy::{TenantId, headers, problem::Problem};
 
-use crate::{ConfigureError, Header, Host, Verdict, cache::Generations, denial::Denial};
+use crate::{
+    CheckOutcome, ConfigureError, Header, Host, Note, Verdict,
+    cache::Generations,
+    checks,
+    denial::{Authority, Denial},
+};
+use variables::NodeVariables;
 
 const FILTER: &str = "recheck";
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -27,12 +35,13 @@ const MAX_PASSPORT_BYTES: usize = 4 << 20;
 pub struct Recheck {
     table: NodeTable,
     verifier: Verifier,
-    verified: RefCell<Generations<Known>>,
+    verified: RefCell<Generations<Rc<Known>>>,
 }
 
 /// What a verified passport came to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Known {
+    tenant: TenantId,
     is_for_here: bool,
     expires_at: u64,
 }
@@ -63,34 +72,69 @@ impl Recheck {
 
     /// Decides on the request at hand, and answers it where it is denied.
     pub fn on_request_headers(&self, host: &impl Host) -> Verdict {
-        match self.decide(&host.request_headers(), host.now() / NANOS_PER_SECOND) {
+        match self.decide(host, &host.request_headers()) {
             Ok(()) => Verdict::Forward,
-            Err(problem) => Denial::from(problem).send(host, FILTER),
+            Err(denial) => {
+                let policy = Some((self.revision(), self.table.observe()));
+                denial.send(host, &Authority { filter: FILTER, policy })
+            }
         }
     }
 
-    fn decide(&self, headers: &[Header], now: u64) -> Result<(), Problem> {
+    /// What each check of `tenant` says of the request at hand, at the host's time, if it came
+    /// with a passport of `tenant` for this node; `None` where this node does not serve it.
+    pub fn explain_as(&self, host: &impl Host, tenant: &TenantId) -> Option<Vec<CheckOutcome>> {
+        let row = self.table.tenant(tenant)?;
+        let headers = host.request_headers();
+        let variables = NodeVariables::new(&headers, &self.table, row, host.now());
+        Some(checks::explain(self.table.checks_of(row), &variables))
+    }
+
+    fn decide(&self, host: &impl Host, headers: &[Header]) -> Result<(), Denial> {
+        let now = host.now();
+        let now_secs = now / NANOS_PER_SECOND;
         let passport = only_passport(headers)?;
-        let known = self.known(passport).map_or_else(|| self.verify(passport, now), Ok)?;
-        if now >= known.expires_at {
-            return Err(Problem::PassportExpired);
+        let known = match self.known(passport) {
+            Some(known) => known,
+            None => self.verify(passport, now_secs)?,
+        };
+        if now_secs >= known.expires_at {
+            return Err(Problem::PassportExpired.into());
         }
-        if known.is_for_here { Ok(()) } else { Err(Problem::WrongDataPlane) }
+        self.note(host, &known.tenant);
+        if !known.is_for_here {
+            return Err(Problem::WrongDataPlane.into());
+        }
+        // Of a tenant that the table does not know, nor does it know the checks.
+        let row = self.table.tenant(&known.tenant).ok_or(Problem::WrongDataPlane)?;
+        if row.checks.is_empty() {
+            return Ok(());
+        }
+        let variables = NodeVariables::new(headers, &self.table, row, now);
+        checks::hold(host, FILTER, &known.tenant, self.table.checks_of(row), &variables)
     }
 
-    fn known(&self, passport: &str) -> Option<Known> {
+    /// Leaves beside the request what the operator wants to see of it.
+    fn note(&self, host: &impl Host, tenant: &TenantId) {
+        if self.table.observe().access_log {
+            host.note(Note::Tenant, tenant.as_str());
+            host.note(Note::Revision, self.revision());
+        }
+    }
+
+    fn known(&self, passport: &str) -> Option<Rc<Known>> {
         self.verified.borrow_mut().get(passport)
     }
 
-    fn verify(&self, token: &str, now: u64) -> Result<Known, Problem> {
+    fn verify(&self, token: &str, now: u64) -> Result<Rc<Known>, Problem> {
         let (passport, expires_at) =
             self.verifier.verify(token, now).map_err(|error| match error {
                 PassportError::Expired => Problem::PassportExpired,
                 PassportError::Invalid { .. } => Problem::PassportInvalid,
             })?;
         let is_for_here = passport.data_plane.as_str() == self.table.data_plane;
-        let known = Known { is_for_here, expires_at };
-        self.verified.borrow_mut().insert(token, known);
+        let known = Rc::new(Known { tenant: passport.tenant, is_for_here, expires_at });
+        self.verified.borrow_mut().insert(token, Rc::clone(&known));
         Ok(known)
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use filter_core::{CasMismatch, Header, Host, Level, foreign};
+use filter_core::{CasMismatch, Header, Host, Level, Note, foreign};
 use proxy_wasm::{
     hostcalls,
     types::{LogLevel, MapType, MetricType, Status},
@@ -93,6 +93,10 @@ impl Host for Envoy {
             Level::Error => LogLevel::Error,
         };
         let _ = hostcalls::log(level, message);
+    }
+
+    fn note(&self, note: Note, value: &str) {
+        let _ = hostcalls::set_property(vec![note.name()], Some(value.as_bytes()));
     }
 
     fn increment(&self, metric: &str) {

@@ -14,6 +14,12 @@ pub const CLUSTER: &str = "x-bulkhead-cluster";
 /// request that is retried after a crash is metered once.
 pub const REQUEST_ID: &str = "x-bulkhead-request-id";
 
+/// In answers, where the operator asks for it: the revision of the policy that decided.
+pub const REVISION: &str = "x-bulkhead-revision";
+
+/// In answers, where the operator asks for it: the check that denied.
+pub const CHECK: &str = "x-bulkhead-check";
+
 /// Whether `name` is an internal header, whatever its case.
 pub fn is_internal(name: &[u8]) -> bool {
     name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX.as_bytes()))

@@ -121,6 +121,24 @@ problems! {
     Internal = 500 "internal" "Internal error";
 }
 
+/// A problem as it is sent: one of the table's, or a check's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Details<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: &'a str,
+    /// The title, the same for every occurrence.
+    pub title: &'a str,
+    /// What was expected, what was found and what to do. It must name nothing that the caller may
+    /// not know.
+    pub detail: &'a str,
+    /// The check that denied.
+    pub check: Option<&'a str>,
+    /// The revision of the policy that was in force.
+    pub revision: Option<&'a str>,
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     r#type: String,
@@ -129,27 +147,43 @@ struct Body<'a> {
     detail: &'a str,
     code: &'a str,
     error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'a str>,
+}
+
+impl Details<'_> {
+    /// The JSON body.
+    pub fn to_json(&self) -> String {
+        let Self { status, code, title, detail, check, revision } = *self;
+        let r#type = match check {
+            Some(check) => format!("urn:bulkhead:check:{check}"),
+            None => format!("urn:bulkhead:problem:{code}"),
+        };
+        let body = Body { r#type, title, status, detail, code, error: detail, check, revision };
+        // Only maps with non-string keys and failing Serialize impls make this fail: there are none.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
 }
 
 impl Problem {
-    /// The problem's type URI: a URN, so that it resolves nowhere and never moves.
-    pub fn type_uri(self) -> String {
-        format!("urn:bulkhead:problem:{}", self.code())
+    /// The problem with `detail`, which says what was expected, what was found and what to do; it
+    /// must name nothing that the caller may not know.
+    pub const fn details(self, detail: &str) -> Details<'_> {
+        Details {
+            status: self.status(),
+            code: self.code(),
+            title: self.title(),
+            detail,
+            check: None,
+            revision: None,
+        }
     }
 
-    /// The JSON body. `detail` says what was expected, what was found and what to do; it must
-    /// name nothing that the caller may not know.
+    /// The JSON body with `detail`, as [`Problem::details`].
     pub fn body(self, detail: &str) -> String {
-        let body = Body {
-            r#type: self.type_uri(),
-            title: self.title(),
-            status: self.status(),
-            detail,
-            code: self.code(),
-            error: detail,
-        };
-        // Only maps with non-string keys and failing Serialize impls make this fail: there are none.
-        serde_json::to_string(&body).unwrap_or_default()
+        self.details(detail).to_json()
     }
 
     /// The problem with this code.
@@ -179,6 +213,23 @@ mod tests {
         assert_eq!(body["status"], 429);
         assert_eq!(body["detail"], "say \"later\"");
         assert_eq!(body["error"], body["detail"]);
+        assert_eq!(body.get("check"), None);
         assert_eq!(Problem::from_code("rate_limited"), Some(Problem::RateLimited));
+    }
+
+    #[test]
+    fn a_checks_denial_names_the_check_and_the_policy_in_force() {
+        let denial = Details {
+            status: 403,
+            code: "token_too_old",
+            title: "Denied by policy",
+            detail: "the token is older than an hour",
+            check: Some("token-age"),
+            revision: Some("0123456789abcdef"),
+        };
+        let body: serde_json::Value = serde_json::from_str(&denial.to_json()).unwrap_or_default();
+        assert_eq!(body["type"], "urn:bulkhead:check:token-age");
+        assert_eq!((&body["code"], &body["check"]), (&"token_too_old".into(), &"token-age".into()));
+        assert_eq!(body["revision"], "0123456789abcdef");
     }
 }

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use policy_model::table::{ArchivedIssuerRow, ArchivedKeyRow, GateTable};
+use serde_json::{Map, Value};
 use tenancy::{TenantId, problem::Problem};
 
 use crate::{
@@ -19,8 +20,21 @@ pub(super) struct Identity {
     pub(super) expires_at: u64,
     /// The table that it was verified under.
     pub(super) revision: String,
+    /// What checks read of it; `None` where no check of the table reads any.
+    pub(super) token: Option<Box<Token>>,
     /// The passport minted for it last.
     pub(super) passport: RefCell<Option<Minted>>,
+}
+
+/// A verified token as checks see it.
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) issuer: String,
+    pub(super) algorithm: String,
+    pub(super) key_id: String,
+    /// Unix seconds.
+    pub(super) issued_at: Option<u64>,
+    pub(super) claims: Map<String, Value>,
 }
 
 /// A passport and the Unix second from which it is none.
@@ -30,7 +44,7 @@ pub(super) struct Minted {
     pub(super) expires_at: u64,
 }
 
-/// Verifies `token` at `now` (Unix seconds).
+/// Verifies `token` at `now` (Unix seconds), and keeps what checks read of it where `is_read`.
 ///
 /// The signature comes before any claim is believed; `iss` and `kid` are read first only to find
 /// the key. A token costs at most one verification, whatever is wrong with it.
@@ -39,6 +53,7 @@ pub(super) fn verify(
     table: &GateTable,
     token: &str,
     now: u64,
+    is_read: bool,
 ) -> Result<Identity, Problem> {
     let jwt = Jwt::parse(token)?;
     let algorithm = Algorithm::from_name(&jwt.header.alg).ok_or(Problem::AlgorithmNotAllowed)?;
@@ -52,12 +67,33 @@ pub(super) fn verify(
         return Err(Problem::BadSignature);
     }
     let admitted = jwt.claims.admit(issuer, now)?;
-    Ok(Identity {
-        tenant: admitted.tenant,
-        expires_at: admitted.expires_at,
-        revision: table.revision().to_owned(),
-        passport: RefCell::default(),
-    })
+    let token = is_read.then(|| Token::of(jwt));
+    Ok(Identity::new(admitted.tenant, admitted.expires_at, table.revision(), token))
+}
+
+impl Identity {
+    pub(super) fn new(
+        tenant: TenantId,
+        expires_at: u64,
+        revision: &str,
+        token: Option<Token>,
+    ) -> Self {
+        let revision = revision.to_owned();
+        let token = token.map(Box::new);
+        Self { tenant, expires_at, revision, token, passport: RefCell::default() }
+    }
+}
+
+impl Token {
+    fn of(jwt: Jwt<'_>) -> Self {
+        Self {
+            issuer: jwt.claims.text("iss").unwrap_or_default().to_owned(),
+            algorithm: jwt.header.alg,
+            key_id: jwt.header.kid.unwrap_or_default(),
+            issued_at: jwt.claims.issued_at(),
+            claims: jwt.claims.into_map(),
+        }
+    }
 }
 
 /// The one key of `issuer` that the header can mean: of its algorithm, and of its `kid` where it

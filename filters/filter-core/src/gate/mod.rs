@@ -1,13 +1,15 @@
 //! The gate: what stands at the edge.
 //!
 //! It settles once who is calling, from a token that the customer's own identity provider signed,
-//! takes the request from the tenant's rate, and sends it on under a passport to the tenant's data
-//! plane. Nothing that the client says beyond that token chooses anything.
+//! holds the request to the tenant's checks, takes it from the tenant's rate, and sends it on under
+//! a passport to the tenant's data plane. Nothing that the client says beyond that token chooses anything.
 
+mod explain;
 mod identity;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -15,17 +17,21 @@ use passport::{
     Passport, SigningKey,
     seal::{SealError, SealKey},
 };
-use policy_model::table::{ArchivedTenantRow, GateTable};
-use tenancy::problem::Problem;
+use policy_model::table::{ArchivedCheckRow, ArchivedTenantRow, GateTable};
+use tenancy::{TenantId, problem::Problem};
 
 use crate::{
-    ConfigureError, Header, Host, Level, Verdict, bearer,
+    ConfigureError, Header, Host, Level, Note, Verdict, bearer,
     cache::Generations,
-    denial::Denial,
+    checks,
+    denial::{Authority, Denial},
     rate::{self, Limit},
     request_id::RequestIds,
 };
 use identity::{Identity, Minted};
+use variables::GateVariables;
+
+pub use explain::{Caller, Explanation};
 
 const FILTER: &str = "gate";
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -67,6 +73,8 @@ impl Default for VmState {
 struct Policy {
     table: GateTable,
     key: SigningKey,
+    /// Whether any check reads the token, so that it is worth remembering.
+    reads_tokens: bool,
 }
 
 /// One pushed configuration at work in one VM.
@@ -134,8 +142,13 @@ impl Gate {
                 );
                 Verdict::Forward
             }
-            Err(denial) => denial.send(host, FILTER),
+            Err(denial) => denial.send(host, &self.authority()),
         }
+    }
+
+    fn authority(&self) -> Authority<'_> {
+        let table = &self.policy.table;
+        Authority { filter: FILTER, policy: Some((table.revision(), table.observe())) }
     }
 
     fn decide(
@@ -147,9 +160,13 @@ impl Gate {
         let now = host.now();
         let now_secs = now / NANOS_PER_SECOND;
         let identity = self.identify(host, token, now_secs)?;
+        self.note(host, &identity.tenant);
         let row = self.policy.table.tenant(&identity.tenant).ok_or(Problem::UnknownTenant)?;
         if row.suspended {
             return Err(Problem::TenantSuspended.into());
+        }
+        if !row.checks.is_empty() {
+            self.check(host, headers, &identity, row, now)?;
         }
         let limit =
             Limit { interval_ns: row.interval_ns.to_native(), burst: row.burst.to_native() };
@@ -157,6 +174,31 @@ impl Gate {
         let passport = self.passport(host, &identity, row, now_secs)?;
         let request_id = self.request_id(now).ok_or(Problem::PolicyUnavailable)?;
         Ok((row, Admission { passport, request_id }))
+    }
+
+    fn check(
+        &self,
+        host: &impl Host,
+        headers: &[Header],
+        identity: &Identity,
+        row: &ArchivedTenantRow,
+        now: u64,
+    ) -> Result<(), Denial> {
+        let table = &self.policy.table;
+        let caller = (identity.token.as_deref(), identity.expires_at);
+        let variables = GateVariables::new(headers, caller, table, row, now);
+        checks::hold(host, FILTER, &identity.tenant, table.checks_of(row), &variables)
+    }
+
+    /// Leaves beside the request what the operator wants to see of it.
+    fn note(&self, host: &impl Host, tenant: &TenantId) {
+        let observe = self.policy.table.observe();
+        if observe.access_log {
+            host.note(Note::Tenant, tenant.as_str());
+        }
+        if observe.access_log || observe.response_headers {
+            host.note(Note::Revision, self.revision());
+        }
     }
 
     /// Who is calling. A token that was verified under this very table is known again by its
@@ -171,7 +213,13 @@ impl Gate {
                 Err(Problem::TokenExpired)
             };
         }
-        let identity = Rc::new(identity::verify(host, &self.policy.table, token, now)?);
+        let identity = Rc::new(identity::verify(
+            host,
+            &self.policy.table,
+            token,
+            now,
+            self.policy.reads_tokens,
+        )?);
         self.vm.state.borrow_mut().tokens.insert(token, Rc::clone(&identity));
         Ok(identity)
     }
@@ -233,6 +281,12 @@ impl Policy {
         let key = SealKey::from_hex(seal_key)
             .and_then(|seal| seal.open(&sealed.key_id, &sealed.nonce, &sealed.ciphertext))
             .map_err(|error: SealError| ConfigureError::PassportKey(error))?;
-        Ok(Self { table, key })
+        let reads_tokens = table.checks().iter().any(reads_token);
+        Ok(Self { table, key, reads_tokens })
     }
+}
+
+fn reads_token(check: &ArchivedCheckRow) -> bool {
+    let mut paths = check.program.paths().chain(check.message.paths());
+    paths.any(|path| path == "claims" || path.starts_with("token."))
 }

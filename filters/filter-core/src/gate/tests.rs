@@ -16,7 +16,7 @@ use crate::fixture::{
 const FORWARD: Verdict = Verdict::Forward;
 
 fn denied(problem: Problem) -> Verdict {
-    Verdict::Denied(problem)
+    Verdict::Denied(problem.into())
 }
 
 #[test]

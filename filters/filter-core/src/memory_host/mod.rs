@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use crate::{CasMismatch, Header, Host, Level};
+use crate::{CasMismatch, Header, Host, Level, Note};
 
 pub use native::verify_signature;
 pub use shared_data::SharedData;
@@ -81,6 +81,7 @@ pub struct MemoryHost {
     verifications: Cell<u32>,
     counters: RefCell<BTreeMap<String, u64>>,
     lines: RefCell<Vec<(Level, String)>>,
+    notes: RefCell<BTreeMap<Note, String>>,
 }
 
 impl MemoryHost {
@@ -98,6 +99,7 @@ impl MemoryHost {
             verifications: Cell::default(),
             counters: RefCell::default(),
             lines: RefCell::default(),
+            notes: RefCell::default(),
         }
     }
 
@@ -112,6 +114,7 @@ impl MemoryHost {
     pub fn begin(&self, headers: Vec<Header>) {
         *self.request.borrow_mut() = headers;
         *self.reply.borrow_mut() = None;
+        self.notes.borrow_mut().clear();
     }
 
     /// The request's headers as they are now.
@@ -122,6 +125,11 @@ impl MemoryHost {
     /// The answer that the filter gave, where it did.
     pub fn replied(&self) -> Option<Reply> {
         self.reply.borrow().clone()
+    }
+
+    /// What the filter noted of the request at hand.
+    pub fn noted(&self, note: Note) -> Option<String> {
+        self.notes.borrow().get(&note).cloned()
     }
 
     /// How often a signature was verified natively.
@@ -207,6 +215,10 @@ impl Host for MemoryHost {
 
     fn log(&self, level: Level, message: &str) {
         self.lines.borrow_mut().push((level, message.to_owned()));
+    }
+
+    fn note(&self, note: Note, value: &str) {
+        self.notes.borrow_mut().insert(note, value.to_owned());
     }
 
     fn increment(&self, metric: &str) {

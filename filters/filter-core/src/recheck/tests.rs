@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use passport::{Passport, SigningKey};
-use policy_model::table::{NodeRows, PassportKeyRow};
+use policy_model::table::{NodeRows, NodeTenantRow, PassportKeyRow};
 use proptest::prelude::*;
 use tenancy::Tier;
 
@@ -23,7 +23,9 @@ fn table(data_plane: &str, keys: &[&SigningKey]) -> Vec<u8> {
             public_key: key.verifying_key().bytes,
         })
         .collect();
-    NodeRows { data_plane: data_plane.to_owned(), passport_keys, ..NodeRows::default() }.encode().unwrap()
+    let tenants = vec![NodeTenantRow { id: "org_ua".to_owned(), ..NodeTenantRow::default() }];
+    let data_plane = data_plane.to_owned();
+    NodeRows { data_plane, passport_keys, tenants, ..NodeRows::default() }.encode().unwrap()
 }
 
 impl Node {
@@ -63,7 +65,7 @@ fn a_passport_for_this_data_plane_passes_until_it_expires() {
     node.clock.advance_secs(59);
     assert_eq!(node.ask(&[passport.as_bytes()]), Verdict::Forward);
     node.clock.advance_secs(1);
-    let expired = Verdict::Denied(Problem::PassportExpired);
+    let expired = Verdict::Denied(Problem::PassportExpired.into());
     assert_eq!(node.ask(&[passport.as_bytes()]), expired);
     let fresh = Recheck::configure(&table("shared", &[&node.key])).unwrap();
     node.host.begin(vec![(headers::PASSPORT.to_owned(), passport.into_bytes())]);
@@ -76,7 +78,7 @@ fn a_passport_for_another_data_plane_is_refused_every_time() {
     let passport = node.passport(&node.key, "silo-dl");
     for _ in 0..2 {
         let verdict = node.ask(&[passport.as_bytes()]);
-        assert_eq!(verdict, Verdict::Denied(Problem::WrongDataPlane));
+        assert_eq!(verdict, Verdict::Denied(Problem::WrongDataPlane.into()));
     }
     assert_eq!(node.host.counter("bulkhead_recheck_denied.wrong_data_plane"), 2);
 }
@@ -86,8 +88,8 @@ fn no_passport_two_passports_and_anothers_passport_are_refused() {
     let node = Node::new();
     let ours = node.passport(&node.key, "shared");
     let theirs = node.passport(&SigningKey::generate(), "shared");
-    assert_eq!(node.ask(&[]), Verdict::Denied(Problem::PassportMissing));
-    let invalid = Verdict::Denied(Problem::PassportInvalid);
+    assert_eq!(node.ask(&[]), Verdict::Denied(Problem::PassportMissing.into()));
+    let invalid = Verdict::Denied(Problem::PassportInvalid.into());
     assert_eq!(node.ask(&[ours.as_bytes(), ours.as_bytes()]), invalid);
     assert_eq!(node.ask(&[format!("{ours},{ours}").as_bytes()]), invalid);
     assert_eq!(node.ask(&[theirs.as_bytes()]), invalid);
@@ -107,7 +109,7 @@ fn a_rotated_key_is_accepted_beside_the_old_one_and_then_the_old_one_is_not() {
     };
     assert_eq!(ask(&[&node.key, &next], &old), Verdict::Forward);
     assert_eq!(ask(&[&node.key, &next], &new), Verdict::Forward);
-    assert_eq!(ask(&[&next], &old), Verdict::Denied(Problem::PassportInvalid));
+    assert_eq!(ask(&[&next], &old), Verdict::Denied(Problem::PassportInvalid.into()));
 }
 
 #[test]

@@ -1,73 +1,20 @@
-//! A denial, and the reply that it becomes.
+//! What a denial tells the caller.
 
-use tenancy::problem::{CONTENT_TYPE, Problem};
-
-use crate::Host;
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a denied request must not be passed on"]
-pub enum Verdict {
-    /// It travels on.
-    Forward,
-    /// It was answered with this problem.
-    Denied(Problem),
-}
-
-/// Why a request is denied, and what its reply says beside the problem itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Denial {
-    pub(crate) problem: Problem,
-    pub(crate) headers: Vec<(&'static str, String)>,
-}
-
-impl From<Problem> for Denial {
-    fn from(problem: Problem) -> Self {
-        Self { problem, headers: Vec::new() }
-    }
-}
-
-impl Denial {
-    pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
-    /// Sends the reply and counts it. Only denials are counted here: admitted requests are
-    /// counted by the proxy's own cluster statistics, and each increment is a host call.
-    pub(crate) fn send(self, host: &impl Host, filter: &str) -> Verdict {
-        let challenge = challenge(self.problem);
-        let mut headers = vec![("content-type", CONTENT_TYPE)];
-        headers.extend(challenge.as_deref().map(|value| ("www-authenticate", value)));
-        headers.extend(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let body = self.problem.body(detail(self.problem));
-        host.reply(self.problem.status(), headers, &body);
-        host.increment(&format!("bulkhead_{filter}_denied.{}", self.problem.code()));
-        Verdict::Denied(self.problem)
-    }
-}
-
-/// Denies a request that arrived before any usable table did.
-pub fn refuse_without_policy(host: &impl Host, filter: &str) -> Verdict {
-    Denial::from(Problem::PolicyUnavailable).send(host, filter)
-}
+use tenancy::problem::Problem;
 
 /// The `www-authenticate` header (RFC 6750, section 3). Titles are plain ASCII without quotes.
-fn challenge(problem: Problem) -> Option<String> {
-    match (problem, problem.status()) {
+pub(super) fn challenge(problem: Option<Problem>, status: u16, title: &str) -> Option<String> {
+    match (problem, status) {
         // A request without credentials is told no error (RFC 6750, 3.1).
-        (Problem::MissingCredentials, _) => Some("Bearer".to_owned()),
-        (_, 401) => Some(format!(
-            "Bearer error=\"invalid_token\", error_description=\"{}\"",
-            problem.title()
-        )),
+        (Some(Problem::MissingCredentials), _) => Some("Bearer".to_owned()),
+        (_, 401) => Some(format!("Bearer error=\"invalid_token\", error_description=\"{title}\"")),
         _ => None,
     }
 }
 
 /// What was expected and what to do. The texts are fixed: nothing of the request is echoed, and
 /// nothing of the table is told to a caller who has not proven who they are.
-fn detail(problem: Problem) -> &'static str {
+pub(super) fn detail(problem: Problem) -> &'static str {
     match problem {
         Problem::MissingCredentials => {
             "expected the header `authorization: Bearer <token>`, found none; send a token of your \
@@ -154,7 +101,7 @@ mod tests {
     #[test]
     fn a_challenge_is_a_well_formed_header() {
         for problem in Problem::ALL {
-            if let Some(value) = challenge(*problem) {
+            if let Some(value) = challenge(Some(*problem), problem.status(), problem.title()) {
                 assert_eq!(problem.status(), 401);
                 assert_eq!(value.matches('"').count() % 4, 0, "{value}");
                 assert!(value.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\\'), "{value}");
