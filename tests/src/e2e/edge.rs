@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use control_plane::{Options, Running, topology};
+use control_plane::{Options, Running, observe::Observe, topology};
 use devstack::{
     environment,
     envoy::{Envoy, EnvoyOptions, Role},
@@ -29,6 +29,8 @@ pub struct Edge {
     ingress: Envoy,
     nodes: BTreeMap<String, Node>,
     control: Control,
+    options: Options,
+    seal_key: String,
     folder: TempDir,
 }
 
@@ -53,23 +55,37 @@ impl Edge {
     /// # Errors
     /// Where something is missing or does not become ready.
     pub async fn start(data_planes: &[&str], seal_key: &str) -> Result<Self> {
+        let (wasm_dir, observe) = (environment::wasm_dir()?, Observe::default());
+        Self::start_with(data_planes, seal_key, wasm_dir, observe).await
+    }
+
+    /// Starts it with filters from another folder, and what is to be shown of decisions.
+    ///
+    /// # Errors
+    /// Where something is missing or does not become ready.
+    pub async fn start_with(
+        data_planes: &[&str],
+        seal_key: &str,
+        wasm_dir: PathBuf,
+        observe: Observe,
+    ) -> Result<Self> {
         let folder = TempDir::with_prefix("bulkhead-edge-")?;
-        let control = control_plane::start(Options {
+        let options = Options {
             state_dir: folder.path().join("xds-server"),
             grpc: ports::free()?,
             http: ports::free()?,
-            wasm_dir: environment::wasm_dir()?,
+            wasm_dir,
             seal_key: seal_key.to_owned(),
+            observe,
             access: control_plane::Access::default(),
-        })
-        .await?;
+        };
+        let control = control_plane::start(options.clone()).await?;
         let start = |node_id: &str, role, workers| {
             Envoy::start(EnvoyOptions {
                 node_id: node_id.to_owned(),
                 role,
                 listen: ports::free()?,
                 xds_grpc: control.grpc,
-                xds_http: control.http,
                 workers,
                 folder: folder.path().join("logs"),
             })
@@ -83,12 +99,42 @@ impl Edge {
             nodes.insert((*data_plane).to_owned(), Node { envoy, echo });
         }
         let ingress = start("ingress", Role::Ingress { seal_key: seal_key.to_owned() }, 2)?;
-        let edge = Self { ingress, nodes, control: Control(control), folder };
+        let seal_key = seal_key.to_owned();
+        let edge = Self { ingress, nodes, control: Control(control), options, seal_key, folder };
         for node in edge.nodes.values() {
             node.envoy.ready(PATIENCE).await?;
         }
         edge.ingress.ready(PATIENCE).await?;
         Ok(edge)
+    }
+
+    /// Stops the control plane and starts it with filters from another folder, as an upgrade
+    /// does. The Envoys run on.
+    ///
+    /// # Errors
+    /// Where it does not stop in order, or does not start.
+    pub async fn upgrade_control(self, wasm_dir: PathBuf) -> Result<Self> {
+        let Self { control, mut options, .. } = self;
+        control.0.stop().await?;
+        options.wasm_dir = wasm_dir;
+        let control = Control(control_plane::start(options.clone()).await?);
+        Ok(Self { control, options, ..self })
+    }
+
+    /// Starts another ingress of one worker, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it does not become ready.
+    pub async fn another_ingress(&self, node_id: &str) -> Result<Envoy> {
+        let ingress = Envoy::start(EnvoyOptions {
+            node_id: node_id.to_owned(),
+            role: Role::Ingress { seal_key: self.seal_key.clone() },
+            listen: ports::free()?,
+            workers: 1,
+            ..self.ingress.options().clone()
+        })?;
+        ingress.ready(PATIENCE).await?;
+        Ok(ingress)
     }
 
     /// The ingress.

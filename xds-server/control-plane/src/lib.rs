@@ -9,8 +9,15 @@
 
 mod admin;
 mod artifacts;
+pub mod canary;
 pub mod envoy;
+mod exposure;
+pub mod observe;
+pub mod operators;
 pub mod publisher;
+pub mod revisions;
+mod serve;
+pub mod shadow;
 mod signing;
 pub mod topology;
 mod wasm;
@@ -25,12 +32,25 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use xds::{AdsService, Proxies, SnapshotStore};
 
+pub use crate::{
+    admin::openapi,
+    exposure::{Access, ExposureError, TlsFiles},
+};
 use crate::{
-    artifacts::ArtifactStore, publisher::Publisher, signing::load_or_create, wasm::WasmModules,
+    artifacts::ArtifactStore,
+    operators::{ITSELF, Roster},
+    publisher::Publisher,
+    serve::Certificate,
+    shadow::ShadowCounts,
+    signing::load_or_create,
+    wasm::WasmModules,
 };
 
 /// Under which name the issuers' keys are kept over a restart.
 const KEYS_DOCUMENT: &str = "issuer-keys";
+
+/// How often a changed certificate is looked for.
+const CERTIFICATE_ROUND: Duration = Duration::from_secs(30);
 
 /// How often an idle xDS connection is probed, so that a proxy that vanished is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -48,6 +68,10 @@ pub struct Options {
     pub wasm_dir: PathBuf,
     /// The seal key, 64 hexadecimal digits; the gateways' Envoys are given the same.
     pub seal_key: String,
+    /// What is shown of decisions.
+    pub observe: observe::Observe,
+    /// Who may use [`Options::http`].
+    pub access: Access,
 }
 
 /// A control plane that runs. Dropping it stops it.
@@ -62,6 +86,8 @@ pub struct Running {
     pub proxies: Proxies,
     /// The registry.
     pub registry: Registry,
+    roster: Option<Arc<Roster>>,
+    certificate: Option<Arc<Certificate>>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -74,10 +100,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut running = start(options).await?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-        failed = running.failure() => return failed,
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+        .context("cannot listen for SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => running.reload(),
+            failed = running.failure() => return failed,
+        }
     }
     running.stop().await
 }
@@ -87,7 +118,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 /// # Errors
 /// Whatever keeps it from starting.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    refuse_exposure(&options)?;
+    exposure::check(options.grpc, options.http, &options.access)?;
+    let roster = options.access.operators.as_deref().map(Roster::open).transpose()?.map(Arc::new);
+    let certificate = options.access.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
+    if roster.is_none() {
+        tracing::warn!(
+            http = %options.http,
+            "there are no operators: everybody on this machine is an admin; see --operators"
+        );
+    }
     let seal_key = SealKey::from_hex(&options.seal_key)?;
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("cannot create {}", options.state_dir.display()))?;
@@ -114,11 +153,13 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let proxies = Proxies::new();
     let publisher = Arc::new(Publisher::new(
         store.clone(),
+        proxies.clone(),
         registry.clone(),
         Arc::clone(&keys),
         signing_key,
         seal_key,
-        Arc::clone(&wasm),
+        &wasm,
+        options.observe,
     )?);
 
     let grpc = bind(options.grpc, "--grpc").await?;
@@ -129,12 +170,15 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
 
     let group_of = Arc::clone(&publisher);
     let ads = AdsService::new(store.clone(), move |node| group_of.admit(node), proxies.clone());
+    let shadow = ShadowCounts::new();
+    let metrics = shadow.clone().into_server();
     let mut until = stopped.clone();
     tasks.spawn(async move {
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .add_service(ads.into_server())
+            .add_service(metrics)
             .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), async move {
                 stop_asked(&mut until).await;
             })
@@ -142,7 +186,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             .context("the xDS server failed")
     });
 
-    let app = admin::router(admin::App {
+    let app = admin::router(admin::Parts {
         registry: registry.clone(),
         ledger,
         artifacts,
@@ -151,22 +195,44 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         proxies: proxies.clone(),
         store: store.clone(),
         keys: Arc::clone(&keys),
+        shadow,
+        roster: roster.clone(),
     });
     let mut until = stopped.clone();
+    let serving = certificate.clone();
     tasks.spawn(async move {
-        axum::serve(http, app)
-            .with_graceful_shutdown(async move {
-                stop_asked(&mut until).await;
-            })
-            .await
-            .context("the HTTP server failed")
+        let until = async move { stop_asked(&mut until).await };
+        serve::serve(http, serving.as_deref(), app, until).await
     });
+    if let Some(certificate) = certificate.clone() {
+        tasks.spawn(keep_certificate(certificate, stopped.clone()));
+    }
     tasks.spawn(follow(publisher, registry.clone(), keys, stopped));
     tracing::info!(grpc = %grpc_at, http = %http_at, "control plane listens");
-    Ok(Running { grpc: grpc_at, http: http_at, store, proxies, registry, stop, tasks })
+    Ok(Running {
+        grpc: grpc_at,
+        http: http_at,
+        store,
+        proxies,
+        registry,
+        roster,
+        certificate,
+        stop,
+        tasks,
+    })
 }
 
 impl Running {
+    /// Reads the operators' file and the certificate again.
+    pub fn reload(&self) {
+        if let Some(roster) = &self.roster {
+            roster.reload();
+        }
+        if let Some(certificate) = &self.certificate {
+            certificate.refresh();
+        }
+    }
+
     /// Waits until a part fails.
     async fn failure(&mut self) -> anyhow::Result<()> {
         match self.tasks.join_next().await {
@@ -194,22 +260,10 @@ impl Running {
     }
 }
 
-/// There are no operator identities yet, so nothing but this machine may reach the interfaces.
-fn refuse_exposure(options: &Options) -> anyhow::Result<()> {
-    for (flag, address) in [("--grpc", options.grpc), ("--http", options.http)] {
-        anyhow::ensure!(
-            address.ip().is_loopback(),
-            "expected {flag} to be a loopback address, found {address}: this interface does not \
-             authenticate its callers yet; put a proxy that does in front of it"
-        );
-    }
-    Ok(())
-}
-
 /// An empty registry starts with the shipped tiers, as journal entries like any other.
 async fn seed(registry: &Registry) -> anyhow::Result<()> {
     if registry.state().seq == 0 {
-        registry.apply("bulkhead", catalog::tiers()?, None).await?;
+        registry.apply(ITSELF, catalog::tiers()?, None).await?;
     }
     Ok(())
 }
@@ -225,7 +279,9 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Publishes whenever the registry or an issuer's keys change.
+/// Publishes whenever the registry or an issuer's keys change, and notes revisions of which the
+/// journal does not know yet. What a change of resources has published already is not published
+/// again.
 async fn follow(
     publisher: Arc<Publisher>,
     registry: Registry,
@@ -235,6 +291,15 @@ async fn follow(
     let mut states = registry.watch();
     let mut key_sets = keys.watch();
     loop {
+        match publisher.publish() {
+            Ok(revision) => {
+                if let Err(error) = registry.revision_published(ITSELF, &revision).await {
+                    tracing::error!(%error, revision, "the journal does not name this revision");
+                }
+            }
+            // The last good snapshot stays in force.
+            Err(error) => tracing::error!(%error, "nothing was pushed"),
+        }
         tokio::select! {
             changed = states.changed() => {
                 changed?;
@@ -250,9 +315,17 @@ async fn follow(
             }
             () = stop_asked(&mut stopped) => return Ok(()),
         }
-        if let Err(error) = publisher.publish() {
-            // The last good snapshot stays in force.
-            tracing::error!(%error, "nothing was pushed");
+    }
+}
+
+async fn keep_certificate(
+    certificate: Arc<Certificate>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CERTIFICATE_ROUND) => certificate.refresh(),
+            () = stop_asked(&mut stopped) => return Ok(()),
         }
     }
 }

@@ -105,9 +105,8 @@ impl ShadowCounts {
         let mut sums: BTreeMap<(String, String), (u64, Timestamp)> = BTreeMap::new();
         for (name, _, counter) in self.all() {
             let Some((check, tenant)) = split(&name, &is_check) else { continue };
-            let sum = sums
-                .entry((check.to_owned(), tenant.to_owned()))
-                .or_insert((0, counter.since));
+            let sum =
+                sums.entry((check.to_owned(), tenant.to_owned())).or_insert((0, counter.since));
             sum.0 = sum.0.saturating_add(counter.count);
             sum.1 = sum.1.min(counter.since);
         }

@@ -1,40 +1,93 @@
 //! The passport signing key, kept in a file that only this user may read.
 
 use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use anyhow::Context as _;
 use passport::SigningKey;
 
-/// The key in `path`, or a new one that is then there.
+/// The key in `path`, or a new one that is then there. A crash while it is made leaves no key or the
+/// whole key, never a part.
 pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<SigningKey> {
     let context = || format!("passport key {}", path.display());
-    match OpenOptions::new().read(true).open(path) {
-        Ok(file) => {
-            let mut bytes = Vec::new();
-            file.take(SigningKey::BYTES as u64 + 1)
-                .read_to_end(&mut bytes)
-                .with_context(context)?;
-            SigningKey::from_bytes(&bytes).with_context(|| {
-                format!("{} is damaged; restore it, or remove it for a new key", path.display())
-            })
-        }
+    match File::open(path) {
+        Ok(file) => read(file, path),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = SigningKey::generate();
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(context)?;
-            file.write_all(&key.to_bytes()).and_then(|()| file.sync_all()).with_context(context)?;
+            create(path, &key.to_bytes()).with_context(context)?;
             tracing::info!(key = key.id(), "made a passport key");
             Ok(key)
         }
         Err(error) => Err(error).with_context(context),
+    }
+}
+
+fn read(file: File, path: &Path) -> anyhow::Result<SigningKey> {
+    let context = || format!("passport key {}", path.display());
+    let mode = file.metadata().with_context(context)?.permissions().mode() & 0o777;
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "{}: expected a file that only its owner may read, found mode {mode:o}; make a new key by \
+         removing it, for whoever has read it can mint passports",
+        context()
+    );
+    let mut bytes = Vec::new();
+    file.take(SigningKey::BYTES as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
+    SigningKey::from_bytes(&bytes).with_context(|| {
+        format!("{} is damaged; restore it, or remove it for a new key", path.display())
+    })
+}
+
+/// Writes beside `path`, and gives the whole its name once it is on the disk.
+fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let unfinished = path.with_extension("key.new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    // The name is on the disk once its folder is.
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passport.key");
+        // What a crash in the middle of making one left behind.
+        fs::write(path.with_extension("key.new"), "half").unwrap();
+        let made = load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load_or_create(&path).unwrap().to_bytes(), made.to_bytes());
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap()).collect();
+        assert_eq!(names.len(), 1, "nothing is left over: {names:?}");
+    }
+
+    #[test]
+    fn a_key_that_others_could_read_or_that_is_damaged_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passport.key");
+        load_or_create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refusal = load_or_create(&path).err().unwrap().to_string();
+        assert!(refusal.contains("mode 640"), "{refusal}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "short").unwrap();
+        let refusal = load_or_create(&path).err().unwrap().to_string();
+        assert!(refusal.contains("damaged"), "{refusal}");
     }
 }

@@ -39,6 +39,8 @@ fn options(state: &Path) -> Options {
         http: ([127, 0, 0, 1], 0).into(),
         wasm_dir,
         seal_key: SEAL_KEY.to_owned(),
+        observe: control_plane::observe::Observe::default(),
+        access: control_plane::Access::default(),
     }
 }
 

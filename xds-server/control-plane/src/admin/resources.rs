@@ -1,55 +1,186 @@
-//! Resources and the journal.
+//! Resources: reading, changing, comparing and going back.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Extension, Json, extract::State};
 use policy_model::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::Diagnostics,
     spec::{Kind, Resource, parse},
 };
-use registry::{Applied, What};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use registry::Edit;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
 
-use super::{App, error::AdminError};
+use super::{
+    App,
+    change::{Asked, make, preview},
+    extract::{Body, Path, Query},
+    guard::Caller,
+    problem::{Code, Problem, ProblemBody},
+    wire::{ApplyRequest, Changed, DiffRequest, File, Resources, RollbackRequest, Target},
+};
 
-/// Who the journal says did it. There are no operator identities yet.
-const OPERATOR: &str = "operator";
-
-/// Files of resources, as `bulkhead apply -f` read them.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ApplyRequest {
-    files: Vec<File>,
-    /// The registry's entry that the caller last saw; a newer one makes the apply stale.
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// A journal entry: what held right after it. The newest where it is not said.
     #[serde(default)]
-    expected_seq: Option<u64>,
+    seq: Option<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    name: String,
-    text: String,
+/// The resources that hold, or that held at a journal entry.
+#[utoipa::path(
+    get,
+    path = "/v1/resources",
+    tag = "resources",
+    operation_id = "resources",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "Every resource.", body = Resources),
+        (status = 404, description = "`not_found`: the journal has no such entry.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 422, description = "`outdated_revision`: this release cannot read it.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    extensions(("x-bulkhead-roles" = json!(["viewer", "editor", "admin"])))
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Resources>, Problem> {
+    let now = app.registry.state();
+    let (seq, found) = match query.seq {
+        None => (now.seq, now),
+        Some(seq) => {
+            let state = app.registry.state_at(seq).await?;
+            (state.seq, state.into())
+        }
+    };
+    let resources: Vec<Value> = found.resources.values().map(|it| it.to_json()).collect();
+    Ok(Json(Resources { seq, resources }))
 }
 
-#[derive(Serialize)]
-pub(super) struct ApplyResponse {
-    revision: String,
-    seq: u64,
-    changes: Vec<String>,
-    warnings: Vec<Diagnostic>,
-}
-
-/// Creates and changes resources, all or none.
+/// Creates, changes and, with `prune`, deletes resources: all or none.
+#[utoipa::path(
+    post,
+    path = "/v1/resources",
+    tag = "resources",
+    request_body = ApplyRequest,
+    responses(
+        (status = 200, description = "It is committed and pushed; of a dry run, what would be.", body = Changed),
+        (status = 409, description = "Nothing was written. `stale_change`: `diff` says what changed meanwhile. `canary_refused`: `refusals` says who refused what; all have again what they had. `canary_unanswered`, `canary_nobody`: `proxies` says who. `canary_running`: another change is being tried.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 422, description = "Nothing was written. `invalid_resources`: `diagnostics` says every mistake with its place. `table_refused`: too much for a proxy.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    extensions(("x-bulkhead-roles" = json!(["editor", "admin"])))
+)]
 pub(super) async fn apply(
     State(app): State<App>,
-    Json(request): Json<ApplyRequest>,
-) -> Result<Json<ApplyResponse>, AdminError> {
-    let resources = read(&request.files)?;
-    let applied = app.registry.apply(OPERATOR, resources, request.expected_seq).await?;
-    respond(&app, &applied)
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<ApplyRequest>,
+) -> Result<Json<Changed>, Problem> {
+    let ApplyRequest { files, expected_seq, message, prune, dry_run, canary } = request;
+    let edit = Edit::Apply { resources: read(&files)?, prune };
+    let asked = Asked::new(edit, expected_seq, message, canary)?;
+    if dry_run {
+        return preview(&app, &asked).await.map(Json);
+    }
+    make(app, caller, asked).await.map(Json)
+}
+
+/// What an apply would do, and to whom. Writes nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/diff",
+    tag = "resources",
+    request_body = DiffRequest,
+    responses(
+        (status = 200, description = "What would change.", body = Changed),
+        (status = 422, description = "`invalid_resources`: `diagnostics` says every mistake with its place. `table_refused`: too much for a proxy.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    extensions(("x-bulkhead-roles" = json!(["viewer", "editor", "admin"])))
+)]
+pub(super) async fn diff(
+    State(app): State<App>,
+    Body(request): Body<DiffRequest>,
+) -> Result<Json<Changed>, Problem> {
+    let edit = Edit::Apply { resources: read(&request.files)?, prune: request.prune };
+    preview(&app, &Asked::new(edit, None, None, None)?).await.map(Json)
+}
+
+/// Lets the resources of an earlier time hold again, as a change of its own.
+#[utoipa::path(
+    post,
+    path = "/v1/rollback",
+    tag = "resources",
+    request_body = RollbackRequest,
+    responses(
+        (status = 200, description = "It is committed and pushed; of a dry run, what would be.", body = Changed),
+        (status = 404, description = "`not_found`: the journal has no such entry or revision.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 409, description = "As for an apply.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 422, description = "`outdated_revision`: `diagnostics` says what does not compile by today's rules. `table_refused`: too much for a proxy.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    extensions(("x-bulkhead-roles" = json!(["editor", "admin"])))
+)]
+pub(super) async fn rollback(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<RollbackRequest>,
+) -> Result<Json<Changed>, Problem> {
+    let RollbackRequest { to, expected_seq, message, dry_run, canary } = request;
+    let to_seq = match to {
+        Target::Seq(seq) => seq,
+        Target::Revision(revision) => app.registry.entry_of_revision(&revision).await?,
+    };
+    let asked = Asked::new(Edit::Rollback { to_seq }, expected_seq, message, canary)?;
+    if dry_run {
+        return preview(&app, &asked).await.map(Json);
+    }
+    make(app, caller, asked).await.map(Json)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RemoveQuery {
+    /// A journal entry that the caller has seen: where something was changed after it, nothing is
+    /// written (409 `stale_change`).
+    #[serde(default)]
+    expected_seq: Option<u64>,
+    /// Why, for the history: at most 1024 bytes.
+    #[serde(default)]
+    message: Option<String>,
+}
+
+/// Deletes a resource that nothing refers to.
+#[utoipa::path(
+    delete,
+    path = "/v1/resources/{kind}/{name}",
+    tag = "resources",
+    operation_id = "delete",
+    params(
+        ("kind" = String, Path, description = "As in YAML, for instance `Tenant`."),
+        ("name" = String, Path, description = "Its name."),
+        RemoveQuery,
+    ),
+    responses(
+        (status = 200, description = "It is gone.", body = Changed),
+        (status = 404, description = "`not_found`: there is none.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 409, description = "`stale_change`, `canary_running`: as for an apply.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 422, description = "`invalid_resources`: something refers to it.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    extensions(("x-bulkhead-roles" = json!(["editor", "admin"])))
+)]
+pub(super) async fn remove(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path((kind, name)): Path<(String, String)>,
+    Query(query): Query<RemoveQuery>,
+) -> Result<Json<Changed>, Problem> {
+    let known = Kind::ALL.iter().find(|known| known.as_str() == kind);
+    let kind = *known.ok_or_else(|| {
+        let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        Problem::new(Code::NotFound, format!("there is no kind `{kind}`, but {}", kinds.join(", ")))
+    })?;
+    let edit = Edit::Delete { kind, name };
+    make(app, caller, Asked::new(edit, query.expected_seq, query.message, None)?).await.map(Json)
 }
 
 /// Every file is read, so that the answer names the mistakes of all.
@@ -63,74 +194,4 @@ fn read(files: &[File]) -> Result<Vec<Resource>, Diagnostics> {
         }
     }
     if mistakes.is_empty() { Ok(resources) } else { Err(Diagnostics(mistakes)) }
-}
-
-fn respond(app: &App, applied: &Applied) -> Result<Json<ApplyResponse>, AdminError> {
-    // Published here too, and not only by the follower, so that the answer tells the revision
-    // that holds the change.
-    let revision = app.publisher.publish().map_err(anyhow::Error::from)?;
-    let changes = applied.changes.iter().filter(|change| change.what != What::Unchanged);
-    Ok(Json(ApplyResponse {
-        revision,
-        seq: applied.seq,
-        changes: changes.map(ToString::to_string).collect(),
-        warnings: applied.warnings.clone(),
-    }))
-}
-
-/// The resources in force.
-pub(super) async fn list(State(app): State<App>) -> Json<Value> {
-    let state = app.registry.state();
-    let resources: Vec<Value> = state.resources.values().map(|r| r.to_json()).collect();
-    Json(json!({"seq": state.seq, "resources": resources}))
-}
-
-/// Deletes a resource that nothing refers to.
-pub(super) async fn remove(
-    State(app): State<App>,
-    Path((kind, name)): Path<(String, String)>,
-) -> Result<Json<ApplyResponse>, AdminError> {
-    let kind = Kind::ALL
-        .iter()
-        .find(|known| known.as_str() == kind)
-        .ok_or_else(|| AdminError::NotFound(format!("there is no kind `{kind}`")))?;
-    if app.registry.state().resource(*kind, &name).is_none() {
-        return Err(AdminError::NotFound(format!("there is no {}/{name}", kind.as_str())));
-    }
-    let applied = app.registry.delete(OPERATOR, *kind, &name, None).await?;
-    respond(&app, &applied)
-}
-
-#[derive(Deserialize)]
-pub(super) struct JournalQuery {
-    #[serde(default)]
-    from: u64,
-    #[serde(default = "page")]
-    limit: usize,
-}
-
-const fn page() -> usize {
-    100
-}
-
-/// What happened, from an entry on.
-pub(super) async fn journal(
-    State(app): State<App>,
-    Query(query): Query<JournalQuery>,
-) -> Result<Json<Value>, AdminError> {
-    let entries = app.registry.journal(query.from, query.limit).await?;
-    let entries: Vec<Value> = entries
-        .iter()
-        .map(|entry| {
-            json!({
-                "seq": entry.seq,
-                "at": entry.at,
-                "actor": entry.actor,
-                "kind": entry.kind,
-                "payload": entry.payload,
-                "hash": entry.hash,
-            })
-        })
-        .collect();
-    Ok(Json(json!({"entries": entries})))
 }

@@ -24,12 +24,7 @@ pub fn recheck(code: &Code, table: Vec<u8>) -> Filter {
 
 /// Everything for a node that listens at `listen`: a listener with the recheck, and one route to
 /// the sidecar's socket. `log` says where the access log goes, if there is to be one.
-pub fn node(
-    listen: SocketAddr,
-    sidecar: &Path,
-    recheck: &Filter,
-    log: Option<&LogTo>,
-) -> Snapshot {
+pub fn node(listen: SocketAddr, sidecar: &Path, recheck: &Filter, log: Option<&LogTo>) -> Snapshot {
     let action = RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(SIDECAR.to_owned())),
         timeout: duration(http::REQUEST_TIMEOUT),
