@@ -16,6 +16,9 @@ use crate::{
     until,
 };
 
+/// How often counters are told: often, since whoever is here waits for them.
+const STATS_INTERVAL: &str = "1s";
+
 /// What an Envoy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
@@ -51,10 +54,8 @@ pub struct EnvoyOptions {
     pub role: Role,
     /// Where its listener listens.
     pub listen: SocketAddr,
-    /// The xds-server's ADS address.
+    /// The xds-server's gRPC address.
     pub xds_grpc: SocketAddr,
-    /// The xds-server's HTTP address.
-    pub xds_http: SocketAddr,
     /// How many worker threads.
     pub workers: u32,
     /// Where the rendered bootstrap and the log go.
@@ -177,7 +178,9 @@ pub fn bootstrap_of(options: &EnvoyOptions, admin: SocketAddr) -> Result<String>
         ("ADMIN_PORT", admin.port().to_string()),
         ("XDS_ADDRESS", options.xds_grpc.ip().to_string()),
         ("XDS_GRPC_PORT", options.xds_grpc.port().to_string()),
-        ("XDS_HTTP_PORT", options.xds_http.port().to_string()),
+        ("STATS_INTERVAL", STATS_INTERVAL.to_owned()),
+        // It ends up in the Envoy's log.
+        ("ACCESS_LOG", "stdout".to_owned()),
     ];
     if let Role::Node { data_plane, sidecar } = &options.role {
         values.push(("DATA_PLANE", data_plane.clone()));

@@ -26,7 +26,6 @@ fn options(role: Role, folder: &Path) -> EnvoyOptions {
         role,
         listen: ports::free().unwrap(),
         xds_grpc: ports::free().unwrap(),
-        xds_http: ports::free().unwrap(),
         workers: 1,
         folder: folder.to_path_buf(),
     }

@@ -172,7 +172,6 @@ impl StackBuilder {
                 None => ports::free()?,
             },
             xds_grpc,
-            xds_http,
             workers: self.ingress_workers,
             folder: state.logs(),
         })?;

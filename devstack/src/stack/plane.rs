@@ -49,7 +49,6 @@ impl Plane {
             role: Role::Node { data_plane: name.to_owned(), sidecar: socket.clone() },
             listen: options.listen,
             xds_grpc: options.xds_grpc,
-            xds_http: options.xds_http,
             workers: 1,
             folder: options.state.logs(),
         })?;

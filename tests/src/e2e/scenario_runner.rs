@@ -18,7 +18,6 @@ use scenario::{
     Deployment, Error, Observed, Prepared, Runner,
     format::{LONGEST_WAIT, Target, Way},
 };
-use tenancy::Digest;
 use tokio::runtime::Handle;
 
 use super::{
@@ -83,7 +82,8 @@ impl RealEnvoy {
         }
         let (listen, group) = (self.edge.node(plane)?, self.edge.node_group(plane)?);
         let socket = self.edge.socket(plane);
-        let snapshot = envoy::node(listen, &socket, code("recheck")?, table.clone());
+        let recheck = envoy::recheck(&code("recheck")?, table.clone());
+        let snapshot = envoy::node(listen, &socket, &recheck, None);
         self.runtime.block_on(self.edge.push(&group, snapshot))?;
         until_it_decides_by(listen, &NodeTable::decode(&table)?.revision)?;
         self.tables.insert(plane.to_owned(), table);
@@ -98,7 +98,8 @@ impl RealEnvoy {
         }
         let listen = self.edge.ingress().options().listen;
         let resolved = self.with_real_endpoints(deployment)?;
-        let snapshot = envoy::gateway(listen, &resolved, code("gate")?, table.clone());
+        let gate = envoy::gate(&code("gate")?, table.clone());
+        let snapshot = envoy::gateway(listen, &resolved, &gate, None);
         self.runtime.block_on(self.edge.push(&group, snapshot))?;
         until_it_decides_by(listen, GateTable::decode(&table)?.revision())?;
         self.tables.insert(group, table);
@@ -230,5 +231,5 @@ fn observe(answer: RawAnswer) -> Result<Observed> {
 fn code(filter: &str) -> Result<Code> {
     let file = environment::wasm_dir()?.join(format!("{filter}.wasm"));
     let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(Code { digest: Digest::of(&bytes) })
+    Ok(Code::new(bytes))
 }
