@@ -31,6 +31,7 @@ pub(super) fn bound(
         environment,
         source,
         largest: Vec::new(),
+        lent: Vec::new(),
         map_entries: largest_map(typed) as f64,
         dear: None,
     };
@@ -55,6 +56,8 @@ struct Estimator<'e> {
     source: &'e str,
     /// The largest weight of an element of each macro around.
     largest: Vec<f64>,
+    /// Whether the elements of each macro around are lent.
+    lent: Vec<bool>,
     /// The most entries of a map that is written in the expression: those are searched one by one.
     map_entries: f64,
     /// The first part that costs too much.
@@ -96,7 +99,8 @@ impl Estimator<'_> {
             Expression::Select { operand, field } | Expression::Has { operand, field } => {
                 let operand = self.estimate(operand);
                 let key = Bound::constant(field.len() as f64);
-                self.taken(operand.cost.plus(&self.look_up(&key)), operand.weight, &it.ty)
+                let cost = operand.cost.plus(&self.look_up(&key));
+                self.taken(cost, operand.weight, it)
             }
             Expression::And(sides) | Expression::Or(sides) => {
                 let (left, right) = (self.estimate(&sides[0]), self.estimate(&sides[1]));
@@ -117,7 +121,7 @@ impl Estimator<'_> {
                 let building = Bound::constant(building_units(*limit) as f64);
                 scalar(text.cost.plus(&text.weight.times(each)).plus(&building))
             }
-            Expression::Call { function, operands } => self.call(*function, operands, &it.ty),
+            Expression::Call { function, operands } => self.call(*function, operands, it),
             Expression::List(elements) => {
                 let mut list = sized(SCALAR, elements.len() as f64);
                 for element in elements {
@@ -156,13 +160,16 @@ impl Estimator<'_> {
             Type::List(element) | Type::Map(element, _) => element.is_fixed(),
             _ => false,
         };
+        let is_lent = self.is_lent(range);
         let range = self.estimate(range);
         let slot = self.largest.len();
         let whole = range.weight.at_most(&self.largest);
+        self.lent.push(is_lent);
         self.largest.push(if element_is_fixed { SCALAR } else { whole });
         let condition = condition.map_or(Bound::ZERO, |condition| self.estimate(condition).cost);
         let body = self.estimate(body);
         self.largest.pop();
+        self.lent.pop();
         let over_all = |each: &Bound| {
             let (once, by_size) = each.split(slot);
             range.entries.product(&once, &self.largest).plus(&range.weight.times(by_size))
@@ -181,7 +188,7 @@ impl Estimator<'_> {
         }
     }
 
-    fn call(&mut self, function: Function, operands: &[Typed], ty: &Type) -> Estimate {
+    fn call(&mut self, function: Function, operands: &[Typed], it: &Typed) -> Estimate {
         use Function as F;
         let estimates: Vec<Estimate> = operands.iter().map(|it| self.estimate(it)).collect();
         let paid = estimates.iter().fold(Bound::ZERO, |sum, it| sum.plus(&it.cost));
@@ -190,7 +197,7 @@ impl Estimator<'_> {
         let both = a.weight.plus(&b.weight);
         let of = |at: usize| operands.get(at).map_or(&Type::Dyn, |it| &it.ty);
         match function {
-            F::Add if ty.is_fixed() => scalar(paid),
+            F::Add if it.ty.is_fixed() => scalar(paid),
             F::Add => {
                 let entries = a.entries.plus(&b.entries);
                 let cost = paid.plus(&both).plus(&entries.times(NODE));
@@ -206,7 +213,7 @@ impl Estimator<'_> {
                     Type::List(_) => Bound::ZERO,
                     _ => self.look_up(&b.weight),
                 };
-                self.taken(paid.plus(&look_up), a.weight.clone(), ty)
+                self.taken(paid.plus(&look_up), a.weight.clone(), it)
             }
             F::Size => match of(0) {
                 Type::List(_) | Type::Map(..) | Type::Bytes => scalar(paid),
@@ -243,12 +250,26 @@ impl Estimator<'_> {
         }
     }
 
-    /// A value taken out of one of weight `weight`, which a copy of it may cost.
-    fn taken(&self, cost: Bound, weight: Bound, ty: &Type) -> Estimate {
-        if ty.is_fixed() {
+    /// The value `it`, taken out of one of weight `weight`: a copy of it, where that was made.
+    fn taken(&self, cost: Bound, weight: Bound, it: &Typed) -> Estimate {
+        if it.ty.is_fixed() {
             return scalar(cost);
         }
-        Estimate { cost: cost.plus(&weight), entries: entries(&weight, ty), weight }
+        let cost = if self.is_lent(it) { cost } else { cost.plus(&weight) };
+        Estimate { cost, entries: entries(&weight, &it.ty), weight }
+    }
+
+    /// Whether a variable lends the value, or what holds it.
+    fn is_lent(&self, it: &Typed) -> bool {
+        match &it.expression {
+            Expression::Variable(_) | Expression::ConstantList(_) | Expression::Constant(_) => true,
+            Expression::Local(slot) => self.lent.get(*slot).copied().unwrap_or(false),
+            Expression::Select { operand, .. } => self.is_lent(operand),
+            Expression::Call { function: Function::Index, operands } => {
+                operands.first().is_some_and(|operand| self.is_lent(operand))
+            }
+            _ => false,
+        }
     }
 
     /// Finding a key of weight `key` in any map.

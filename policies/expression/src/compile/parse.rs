@@ -203,7 +203,7 @@ fn reword(message: &str) -> String {
         return TOO_DEEP.to_owned();
     }
     if let Some(rest) = syntax.strip_prefix("token recognition error at: '") {
-        let found = rest.strip_suffix('\'').unwrap_or(rest);
+        let found = rest.strip_suffix('\'').unwrap_or(rest).trim();
         return format!("expected CEL, found `{found}`; is a quote missing, or one too many?");
     }
     for prefix in ["mismatched input '", "extraneous input '", "no viable alternative at input '"] {
@@ -215,7 +215,25 @@ fn reword(message: &str) -> String {
             found => format!("expected {expected}, found `{found}`"),
         };
     }
+    if let Some((bracket, found)) =
+        syntax.strip_prefix("missing '").and_then(|rest| rest.split_once("' at '"))
+    {
+        let found = match found.trim_end_matches('\'') {
+            "<EOF>" => "the end".to_owned(),
+            found => format!("`{found}`"),
+        };
+        return format!("expected `{bracket}`, found {found}");
+    }
+    if syntax.starts_with("Incomplete") {
+        return "expected more, found the end; a conditional is `condition ? value : value`"
+            .to_owned();
+    }
+    if let Some(found) = syntax.strip_prefix("unsupported syntax ") {
+        return format!("expected CEL without optional values, found {}", found.replace('\'', "`"));
+    }
     match syntax {
+        "invalid int literal" => "expected an int of 64 bits".to_owned(),
+        "invalid uint literal" => "expected a uint of 64 bits".to_owned(),
         "invalid argument to has() macro" => {
             "expected a field for has(), such as `has(claims.roles)`".to_owned()
         }

@@ -39,7 +39,9 @@ impl<'a> Evaluator<'a, '_> {
                     index: readable(key),
                     size: list.len(),
                 })?;
-                self.budget.charge(copied_bytes(&element))?;
+                if let List::Made(_) = list {
+                    self.budget.charge(copied_bytes(&element))?;
+                }
                 Ok(element)
             }
             other => Err(wrong_type("`[]`", "a list or a map", other)),

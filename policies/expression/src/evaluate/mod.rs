@@ -30,6 +30,9 @@ pub trait Variables {
     /// The value of the declared variable at `path`, dotted, such as `request.method`; `None` where
     /// it has none. Only paths that the program's `paths()` lists are asked for, each only
     /// when evaluation comes to it, and again each time it does.
+    ///
+    /// Lists and maps are to be lent: one that is made is copied from and searched in ways whose
+    /// cost the compiler does not reckon with for a variable, and may spend the budget.
     fn get(&self, path: &str) -> Option<Value<'_>>;
 }
 

@@ -91,8 +91,7 @@ pub(crate) fn pattern_limit(pattern: &str) -> Result<u32, String> {
         return Ok(limit);
     }
     const ROOM_FOR_ANY: u32 = 1 << 20;
-    match build(pattern, ROOM_FOR_ANY) {
-        Ok(_) => Err("it is too large when compiled; repeat less".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    let fault = build(pattern, ROOM_FOR_ANY).err().map(|error| error.to_string());
+    let fault = fault.filter(|fault| !fault.contains("size limit"));
+    Err(fault.unwrap_or_else(|| "this one is too large when compiled; repeat less".to_owned()))
 }

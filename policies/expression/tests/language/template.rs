@@ -77,5 +77,6 @@ fn mistakes_are_placed_in_the_whole_text() {
              ^^^^^^^^^^^ expected a `}` after `${`, found none
         ${}
            expected an expression, found nothing
-    "#]].assert_eq(&all);
+    "#]]
+    .assert_eq(&all);
 }

@@ -11,8 +11,8 @@ use crate::evaluate::{MAX_PATTERN_BYTES, pattern_limit};
 use crate::program::{Constant, Function};
 use crate::time::{NANOSECONDS, parse_duration, parse_offset, parse_timestamp};
 
-/// Macros, for who misspells one or gives it other arguments.
-const MACROS: [(&str, &str); 7] = [
+/// What is known by name, for who misspells it or gives it other arguments.
+const MACROS: [(&str, &str); 9] = [
     ("all", "x.all(element, condition)"),
     ("exists", "x.exists(element, condition)"),
     ("exists_one", "x.exists_one(element, condition)"),
@@ -20,6 +20,8 @@ const MACROS: [(&str, &str); 7] = [
     ("filter", "x.filter(element, condition)"),
     ("map", "x.map(element, value)"),
     ("has", "has(x.field)"),
+    ("matches", "x.matches('pattern')"),
+    ("dyn", "dyn(x)"),
 ];
 
 impl Checker<'_> {
@@ -59,7 +61,8 @@ impl Checker<'_> {
             let counts: Vec<String> =
                 shapes.iter().map(|shape| arguments(shape.parameters.len()).to_string()).collect();
             let (expected, found) = (counts.join(" or "), arguments(given));
-            let message = format!("expected {expected} arguments for {name}(), found {found}");
+            let noun = if expected == "1" { "argument" } else { "arguments" };
+            let message = format!("expected {expected} {noun} for {name}(), found {found}");
             return self.fail(self.parsed.name_span(it, name), message);
         };
         let operands: Vec<Typed> = operands.iter().map(|it| self.expression(it)).collect();
@@ -88,17 +91,16 @@ impl Checker<'_> {
         if let Some((_, usage)) = MACROS.iter().find(|(known, _)| *known == name) {
             return self.fail(span, format!("expected `{usage}`, found {name}() used otherwise"));
         }
-        if in_the_other_way || name == "dyn" {
+        if in_the_other_way {
             let way = if is_method { format!("{name}(x)") } else { format!("x.{name}()") };
             return self.fail(span, format!("expected `{way}`, found {name}() used otherwise"));
         }
-        let macros = MACROS.iter().filter(|(name, _)| (*name == "has") != is_method);
+        let macros = MACROS.iter().filter(|(_, usage)| usage.starts_with("x.") == is_method);
         let known = FUNCTIONS
             .iter()
             .filter(|shape| shape.method == is_method)
             .map(|shape| shape.name)
-            .chain(macros.map(|(name, _)| *name))
-            .chain(["matches"]);
+            .chain(macros.map(|(name, _)| *name));
         let hint = did_you_mean(name, known);
         self.fail(span, format!("expected a function, found `{name}()`{hint}"))
     }
