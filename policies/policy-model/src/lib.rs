@@ -17,6 +17,8 @@ pub mod diagnostic;
 #[cfg(feature = "spec")]
 pub mod resolved;
 #[cfg(feature = "spec")]
+pub mod schema;
+#[cfg(feature = "spec")]
 pub mod spec;
 pub mod table;
 #[cfg(feature = "spec")]

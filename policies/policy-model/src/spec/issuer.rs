@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::TenantId;
 
+use crate::schema::Name;
+
 /// An OpenID Connect issuer and the orgs that it may speak for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IssuerSpec {
     /// The `iss` of its tokens, byte for byte. Its keys are found by discovery:
@@ -18,6 +21,7 @@ pub struct IssuerSpec {
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
     /// The orgs that it may speak for: the values of the org claim that are accepted from it.
+    #[schemars(with = "Vec<Name>")]
     pub orgs: Vec<TenantId>,
     /// The claim that names the org. `org_id` where it is not said.
     #[serde(default = "default_org_claim")]
@@ -34,7 +38,9 @@ fn default_org_claim() -> String {
 
 /// A JWS signature algorithm (RFC 7518, section 3.1). `none` and the shared-secret ones are not
 /// among them and cannot be configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,

@@ -9,6 +9,7 @@ mod places;
 mod tenant;
 mod tier;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ use crate::diagnostic::Origin;
 pub const API_VERSION: &str = "bulkhead.dev/v1";
 
 /// A resource's `metadata`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// The name, unique within the kind. A tenant's is its `org_id`.

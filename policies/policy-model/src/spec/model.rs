@@ -1,10 +1,13 @@
 //! `kind: Model`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::{Digest, TenantId, Version};
 
+use crate::schema::{Name, Sha256};
+
 /// A model of the registry, with its versions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModelSpec {
     /// The versions; at least one.
@@ -12,17 +15,20 @@ pub struct ModelSpec {
 }
 
 /// One version of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModelVersionSpec {
     /// The version's name, unique within the model.
+    #[schemars(with = "Name")]
     pub version: Version,
     /// The artifact's file, relative to the file that this is written in. `bulkhead apply`
     /// uploads it; the control plane knows artifacts by digest alone.
     pub artifact: String,
     /// The artifact's SHA-256.
+    #[schemars(with = "Sha256")]
     pub digest: Digest,
     /// Whose data it was trained on.
+    #[schemars(with = "Vec<Name>")]
     pub trained_on: Vec<TenantId>,
     /// How it did on held-out data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +39,7 @@ pub struct ModelVersionSpec {
 }
 
 /// A model version's evaluation on rows that it was not trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EvaluationSpec {
     /// Rows trained on.
@@ -47,7 +53,7 @@ pub struct EvaluationSpec {
 }
 
 /// Whether a model version may be served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ModelStatus {
     /// It may.

@@ -1,17 +1,21 @@
 //! `kind: Tenant`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::{DataPlaneId, ModelName, Tier, Version};
 
 use super::RateLimitSpec;
+use crate::schema::{Name, TierName};
 
 /// A customer. Its name is its `org_id`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantSpec {
     /// How far it is kept apart.
+    #[schemars(with = "TierName")]
     pub tier: Tier,
     /// Where it is served.
+    #[schemars(with = "Name")]
     pub data_plane: DataPlaneId,
     /// Its own rate limit; the tier's where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,16 +29,20 @@ pub struct TenantSpec {
 }
 
 /// A model that a tenant may call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantModelSpec {
     /// The public name, as the tenant's clients call it.
+    #[schemars(with = "Name")]
     pub name: ModelName,
     /// The registry's model that answers.
+    #[schemars(with = "Name")]
     pub model: ModelName,
     /// The version that answers where the client names none.
+    #[schemars(with = "Name")]
     pub version: Version,
     /// Further versions that the client may name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Name>")]
     pub other_versions: Vec<Version>,
 }

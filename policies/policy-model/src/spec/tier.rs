@@ -1,9 +1,10 @@
 //! `kind: Tier`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a tier gives a tenant that says nothing else. Its name is `pool`, `bridge` or `silo`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TierSpec {
     /// The rate limit of each tenant of the tier.
@@ -11,15 +12,18 @@ pub struct TierSpec {
 }
 
 /// A token bucket: `burst` requests at once, refilled at `requests` every `perSeconds`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RateLimitSpec {
     /// How many requests the bucket regains in `perSeconds`. At least 1.
+    #[schemars(range(min = 1))]
     pub requests: u32,
     /// In how many seconds. At least 1; 1 where it is not said.
     #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
     pub per_seconds: u32,
     /// How many requests may pass at once. At least 1.
+    #[schemars(range(min = 1))]
     pub burst: u32,
 }
 
