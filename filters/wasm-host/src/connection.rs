@@ -14,8 +14,9 @@ use crate::{Peer, PropertyValue};
 /// A client's connection through a TCP (network) filter, and the connection to the backend behind it.
 ///
 /// [`Connection::open`] shows it to the filter; then come bytes of either side, in any order, and the
-/// closes. Once both sides are closed, or the connection is dropped (which closes what is open), the
-/// guest gets `proxy_on_done`, `proxy_on_log` and `proxy_on_delete`.
+/// closes. Once the client's side is closed, or the connection is dropped (which closes it), the guest gets
+/// `proxy_on_done`, `proxy_on_log` and `proxy_on_delete`; by the [specification](crate::Dialect), once
+/// both sides are.
 ///
 /// ```
 /// # use wasm_host::{ConnectionOutcome, Engine, Host, Module, Peer};
@@ -107,7 +108,8 @@ impl Connection {
         self.close(Side::Downstream, by);
     }
 
-    /// The connection to the backend is closed: by the backend ([`Peer::Remote`]) or the proxy.
+    /// The connection to the backend is closed: by the backend ([`Peer::Remote`]) or the proxy. A guest
+    /// in Envoy is told [`Peer::Unknown`] either way.
     pub fn close_upstream(&mut self, by: Peer) {
         self.close(Side::Upstream, by);
     }

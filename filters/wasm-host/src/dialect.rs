@@ -11,6 +11,8 @@
 /// | `proxy_get_header_map_size` of a map that cannot be changed | [`Status::BadArgument`](crate::Status::BadArgument) | its size |
 /// | the end of an HTTP exchange | log, done, delete | done, log, delete |
 /// | `proxy_on_done` of a stream answers false | is not heard | the context lives on until `proxy_done` |
+/// | a TCP connection ends (done, log, delete) | once the client's side is closed | once both sides are |
+/// | `proxy_on_upstream_connection_close` tells | nobody ([`Peer::Unknown`](crate::Peer::Unknown)), and comes with the backend's last bytes | who closed it |
 /// | the end of a plugin | done, delete | done, log, delete |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {

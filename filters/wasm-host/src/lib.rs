@@ -90,3 +90,8 @@ pub use shared_data::SharedData;
 pub use shared_queues::SharedQueues;
 pub use stream::Stream;
 pub use vm::Vm;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,7 +11,14 @@ use crate::Status;
 /// counters, and a counter that a new plugin configuration defines again goes on where it was.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    stats: Arc<Mutex<BTreeMap<(MetricKind, String), Stat>>>,
+    stats: Arc<Mutex<Stats>>,
+}
+
+#[derive(Debug, Default)]
+struct Stats {
+    by_name: BTreeMap<(MetricKind, String), Stat>,
+    /// Samples that all histograms keep.
+    samples: usize,
 }
 
 /// What a metric does with a number.
@@ -32,6 +39,8 @@ struct Stat {
 
 /// A histogram keeps this many samples, and counts all.
 const MAX_SAMPLES: usize = 65_536;
+/// All histograms together keep this many.
+const MAX_ALL_SAMPLES: usize = 4 * 1024 * 1024;
 
 /// A VM defines no more than this, and its names together are no longer.
 const MAX_DEFINED: usize = 65_536;
@@ -51,22 +60,27 @@ impl Metrics {
         let stats = self.lock();
         [MetricKind::Counter, MetricKind::Gauge, MetricKind::Histogram]
             .into_iter()
-            .find_map(|kind| stats.get(&(kind, name.to_owned())))
+            .find_map(|kind| stats.by_name.get(&(kind, name.to_owned())))
             .map(|stat| stat.value)
     }
 
     /// The samples of the histogram of this name, the first 65,536 of them.
     #[must_use]
     pub fn samples(&self, name: &str) -> Option<Vec<u64>> {
-        self.lock().get(&(MetricKind::Histogram, name.to_owned())).map(|stat| stat.samples.clone())
+        self.lock()
+            .by_name
+            .get(&(MetricKind::Histogram, name.to_owned()))
+            .map(|stat| stat.samples.clone())
     }
 
-    fn with<R>(&self, metric: &Defined, change: impl FnOnce(&mut Stat) -> R) -> R {
-        let mut stats = self.lock();
-        change(stats.entry((metric.kind, metric.name.clone())).or_default())
+    fn with<R>(&self, metric: &Defined, change: impl FnOnce(&mut Stat, &mut usize) -> R) -> R {
+        let mut guard = self.lock();
+        let stats = &mut *guard;
+        let stat = stats.by_name.entry((metric.kind, metric.name.clone())).or_default();
+        change(stat, &mut stats.samples)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(MetricKind, String), Stat>> {
+    fn lock(&self) -> MutexGuard<'_, Stats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,7 +125,7 @@ impl DefinedMetrics {
         self.bytes = bytes;
         let id = u32::try_from(self.by_id.len() + 1).map_err(|_| Status::InternalFailure)?;
         let metric = Defined { kind, name };
-        metrics.with(&metric, |_| ());
+        metrics.with(&metric, |_, _| ());
         self.by_id.push(metric);
         Ok(id)
     }
@@ -122,7 +136,7 @@ impl DefinedMetrics {
         match metric.kind {
             MetricKind::Counter if by <= 0 => Err(Status::BadArgument),
             MetricKind::Counter | MetricKind::Gauge => {
-                metrics.with(metric, |stat| {
+                metrics.with(metric, |stat, _| {
                     stat.value = stat.value.saturating_add_signed(by);
                 });
                 Ok(())
@@ -134,12 +148,13 @@ impl DefinedMetrics {
     /// Adds to a counter, sets a gauge, gives a histogram one sample.
     pub(crate) fn record(&self, metrics: &Metrics, id: u32, value: u64) -> Result<(), Status> {
         let metric = self.find(id)?;
-        metrics.with(metric, |stat| match metric.kind {
+        metrics.with(metric, |stat, samples| match metric.kind {
             MetricKind::Counter => stat.value = stat.value.saturating_add(value),
             MetricKind::Gauge => stat.value = value,
             MetricKind::Histogram => {
                 stat.value = stat.value.saturating_add(1);
-                if stat.samples.len() < MAX_SAMPLES {
+                if stat.samples.len() < MAX_SAMPLES && *samples < MAX_ALL_SAMPLES {
+                    *samples += 1;
                     stat.samples.push(value);
                 }
             }
@@ -151,7 +166,9 @@ impl DefinedMetrics {
         let metric = self.find(id)?;
         match metric.kind {
             MetricKind::Histogram => Err(Status::BadArgument),
-            MetricKind::Counter | MetricKind::Gauge => Ok(metrics.with(metric, |stat| stat.value)),
+            MetricKind::Counter | MetricKind::Gauge => {
+                Ok(metrics.with(metric, |stat, _| stat.value))
+            }
         }
     }
 

@@ -49,6 +49,7 @@ impl HttpContext for CoinToss {
 
 impl Context for CoinToss {
     fn on_grpc_call_response(&mut self, _: u32, status: u32, _: usize) {
+        info!("Asked: {status}.");
         if status & 1 == 0 {
             info!("Access granted.");
             self.resume_http_request();

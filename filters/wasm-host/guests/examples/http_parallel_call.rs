@@ -46,7 +46,8 @@ impl Context for Gatherer {
         };
         let status = (headers > 0).then(|| self.get_http_call_response_header(":status")).flatten();
         if status.as_deref() != Some("200") {
-            self.send_http_response(502, vec![("x-failed", header)], None);
+            let status = status.unwrap_or_else(|| "none".to_owned());
+            self.send_http_response(502, vec![("x-failed", header), ("x-status", &status)], None);
             return;
         }
         let answer = self.get_http_call_response_body(0, size).unwrap_or_default();

@@ -62,6 +62,10 @@ impl StreamContext for Lines {
         info!("closed by {peer:?} after {} lines", self.count);
     }
 
+    fn on_upstream_close(&mut self, peer: PeerType) {
+        info!("backend closed by {peer:?}");
+    }
+
     fn on_log(&mut self) {
         info!("logged");
     }

@@ -86,7 +86,9 @@ impl GrpcStream {
     pub fn next_message(&self) -> Option<GrpcMessage> {
         let mut machine = lock(&self.handle.machine);
         let stream = machine.store.data_mut().callouts.streams.get_mut(self.handle.call)?;
-        stream.what.sent.pop_front()
+        let message = stream.what.sent.pop_front()?;
+        stream.what.unread = stream.what.unread.saturating_sub(message.bytes.len());
+        Some(message)
     }
 
     /// The service's initial metadata: the guest gets `proxy_on_grpc_receive_initial_metadata`.

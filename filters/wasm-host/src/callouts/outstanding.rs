@@ -8,7 +8,7 @@ use crate::{Headers, Status};
 
 /// A guest that dispatches without end is told that the host failed.
 const MAX_OUTSTANDING: usize = 1024;
-/// The most bytes that one call, or the unread messages of one stream, can be.
+/// The most bytes that the calls of one kind, or the unread messages of all streams, can be together.
 pub(crate) const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;
 
 /// One call: whose, until when, and what.
@@ -19,6 +19,8 @@ pub(crate) struct Outstanding<T> {
     pub(crate) deadline: Option<Duration>,
     /// The embedder has its handle.
     pub(crate) handed_over: bool,
+    /// What keeping it takes.
+    bytes: usize,
     pub(crate) what: T,
 }
 
@@ -50,6 +52,8 @@ pub(crate) struct OpenStream {
     pub(crate) request: GrpcRequest,
     /// What the guest has sent and the embedder has not read.
     pub(crate) sent: VecDeque<GrpcMessage>,
+    /// Bytes of those.
+    pub(crate) unread: usize,
     pub(crate) state: GrpcStreamState,
 }
 
@@ -126,6 +130,26 @@ impl Callouts {
     }
 }
 
+impl HttpRequest {
+    pub(crate) fn bytes(&self) -> usize {
+        self.headers.byte_size() + self.body.len() + self.trailers.byte_size()
+    }
+}
+
+impl GrpcRequest {
+    pub(crate) fn bytes(&self) -> usize {
+        let names = self.upstream.len() + self.service.len() + self.method.len();
+        names + self.initial_metadata.byte_size() + self.message.len()
+    }
+}
+
+impl Calls<OpenStream> {
+    /// Bytes of what the guest has sent on all streams and the embedder has not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.by_id.values().map(|stream| stream.what.unread).sum()
+    }
+}
+
 impl<T> Calls<T> {
     fn new(kind: CallKind) -> Self {
         Self { by_id: BTreeMap::new(), last: kind as u32 }
@@ -136,9 +160,11 @@ impl<T> Calls<T> {
         &mut self,
         root: u32,
         deadline: Option<Duration>,
+        bytes: usize,
         what: T,
     ) -> Result<u32, Status> {
-        if self.by_id.len() >= MAX_OUTSTANDING {
+        let all = self.by_id.values().fold(bytes, |sum, call| sum.saturating_add(call.bytes));
+        if self.by_id.len() >= MAX_OUTSTANDING || all > MAX_CALL_BYTES {
             return Err(Status::InternalFailure);
         }
         // Numbers come round after 2^30 calls; the few that are outstanding are stepped over, and
@@ -149,7 +175,7 @@ impl<T> Calls<T> {
                 break;
             }
         }
-        let call = Outstanding { root, deadline, handed_over: false, what };
+        let call = Outstanding { root, deadline, handed_over: false, bytes, what };
         self.by_id.insert(self.last, call);
         Ok(self.last)
     }

@@ -11,6 +11,9 @@ use crate::memory::{Fault, Guest, answer, read, write_u32};
 use crate::state::HostState;
 use crate::{Status, pairs};
 
+/// As many messages of one stream as wait to be read.
+const MAX_UNREAD: usize = 4096;
+
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker
         .func_wrap(
@@ -94,9 +97,6 @@ fn request(guest: &mut Guest<'_>, place: &Place) -> Result<GrpcRequest, Status> 
     let metadata = read(guest, place.metadata.0, place.metadata.1)?;
     let message = read(guest, place.message.0, place.message.1)?;
     guest.data().settings.upstreams.check(&upstream, Status::ParseFailure)?;
-    if message.len() > MAX_CALL_BYTES {
-        return Err(Status::InternalFailure);
-    }
     let initial_metadata = pairs::decode(&metadata).unwrap_or_default();
     Ok(GrpcRequest { upstream, service, method, initial_metadata, message, timeout: None })
 }
@@ -113,7 +113,7 @@ fn dispatch(
     let state = guest.data_mut();
     let deadline = deadline(state, request.timeout);
     let root = state.acting_root();
-    let call = state.callouts.grpc.add(root, deadline, request)?;
+    let call = state.callouts.grpc.add(root, deadline, request.bytes(), request)?;
     Ok(write_u32(guest, return_call, call)?)
 }
 
@@ -122,8 +122,10 @@ fn open(guest: &mut Guest<'_>, place: &Place, return_stream: u32) -> Result<(), 
     write_u32(guest, return_stream, 0)?;
     let state = guest.data_mut();
     let root = state.acting_root();
-    let stream = OpenStream { request, sent: VecDeque::new(), state: GrpcStreamState::Open };
-    let stream = state.callouts.streams.add(root, None, stream)?;
+    let bytes = request.bytes();
+    let state_now = GrpcStreamState::Open;
+    let stream = OpenStream { request, sent: VecDeque::new(), unread: 0, state: state_now };
+    let stream = state.callouts.streams.add(root, None, bytes, stream)?;
     Ok(write_u32(guest, return_stream, stream)?)
 }
 
@@ -139,14 +141,15 @@ fn send(
         return Err(Status::BadArgument.into());
     }
     let streams = &mut guest.data_mut().callouts.streams;
+    let unread = streams.unread();
     let stream = &mut streams.get_mut(stream).ok_or(Status::NotFound)?.what;
     if stream.state != GrpcStreamState::Open {
         return Ok(());
     }
-    let unread: usize = stream.sent.iter().map(|message| message.bytes.len()).sum();
-    if unread.saturating_add(bytes.len()) > MAX_CALL_BYTES || stream.sent.len() >= 4096 {
+    if unread.saturating_add(bytes.len()) > MAX_CALL_BYTES || stream.sent.len() >= MAX_UNREAD {
         return Err(Status::InternalFailure.into());
     }
+    stream.unread += bytes.len();
     stream.sent.push_back(GrpcMessage { bytes, end_of_stream });
     if end_of_stream {
         stream.state = GrpcStreamState::ClosedByGuest;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::Linker;
 
-use crate::callouts::outstanding::{HttpRequest, MAX_CALL_BYTES};
+use crate::callouts::outstanding::HttpRequest;
 use crate::memory::{Fault, Guest, answer, read, write_u32};
 use crate::state::HostState;
 use crate::{Status, pairs};
@@ -54,9 +54,6 @@ fn dispatch(
     if [":authority", ":method", ":path"].iter().any(|name| !headers.contains(name)) {
         return Err(Status::BadArgument.into());
     }
-    if body.len() > MAX_CALL_BYTES {
-        return Err(Status::InternalFailure.into());
-    }
     if !body.is_empty() {
         headers.set("content-length", body.len().to_string());
     }
@@ -64,7 +61,7 @@ fn dispatch(
     let deadline = deadline(state, timeout);
     let root = state.acting_root();
     let request = HttpRequest { upstream, headers, body, trailers, timeout };
-    let call = state.callouts.http.add(root, deadline, request)?;
+    let call = state.callouts.http.add(root, deadline, request.bytes(), request)?;
     Ok(write_u32(guest, return_call, call)?)
 }
 

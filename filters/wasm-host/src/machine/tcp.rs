@@ -68,7 +68,7 @@ impl Machine {
             Ok(action) => self.conclude_data(id, side, action.unwrap_or(0) != 0),
         };
         if end_of_stream && side == Side::Upstream && self.settings.dialect == Dialect::Envoy {
-            // A network filter is on the client's connection and sees no more of the other's end.
+            // A network filter sees no more of the backend's end than the last of its bytes.
             self.show_close(id, Side::Upstream, Peer::Unknown);
         }
         outcome
@@ -117,7 +117,7 @@ impl Machine {
         ConnectionOutcome::Continue(std::mem::take(released))
     }
 
-    /// One side was closed. Once both are, the context goes.
+    /// One side was closed. Once both are, the context goes; in Envoy, once the client's is.
     pub(crate) fn show_close(&mut self, id: u32, side: Side, peer: Peer) {
         let Some(connection) = self.store.data_mut().connection_by_id(id) else {
             return;
@@ -125,6 +125,9 @@ impl Machine {
         if std::mem::replace(&mut connection.side(side).told_closed, true) {
             return;
         }
+        let envoy = self.settings.dialect == Dialect::Envoy;
+        // A network filter is on the client's connection; who closed the other one it cannot know.
+        let peer = if envoy && side == Side::Upstream { Peer::Unknown } else { peer };
         let (name, callback) = match side {
             Side::Downstream => {
                 ("proxy_on_downstream_connection_close", &self.exports.on_downstream_close)
@@ -139,7 +142,8 @@ impl Machine {
             Side::Downstream => Side::Upstream,
             Side::Upstream => Side::Downstream,
         };
-        if self.side(id, other, |stretch| stretch.told_closed) {
+        let ends = envoy && side == Side::Downstream;
+        if ends || self.side(id, other, |stretch| stretch.told_closed) {
             self.end_connection(id);
         }
     }

@@ -102,6 +102,36 @@ fn an_allocator_that_has_nothing_is_a_status() {
 }
 
 #[test]
+fn an_allocator_that_lies_is_a_status() {
+    let text = filter(&on_request(
+        "(call $answer <<x-status>> (call $get_header (i32.const 0) <<:path>> (i32.const 0) (i32.const 4)))",
+    ))
+    .replace("    (global.get $heap)\n", "    (i32.const -2)\n");
+    let vm = Host::builder(&Module::compile(engine(), text).unwrap()).start().unwrap();
+    assert_eq!(pass(&vm).get("x-status"), Some([6].as_slice()));
+}
+
+#[test]
+fn an_allocator_that_never_returns_runs_out_of_fuel() {
+    let text = filter(&on_request(
+        "(drop (call $get_header (i32.const 0) <<:path>> (i32.const 0) (i32.const 4)))",
+    ))
+    .replace("    (global.get $heap)\n", "    (loop $ever (br $ever)) (global.get $heap)\n");
+    let module = Module::compile(engine(), text).unwrap();
+    let vm = Host::builder(&module).fuel(100_000).start().unwrap();
+    assert!(vm.request(get()).request_headers(true).local_response().is_some());
+    assert_eq!(vm.failure().unwrap().reason, TrapReason::OutOfFuel);
+}
+
+#[test]
+fn vms_can_be_driven_from_any_thread() {
+    fn any_thread<T: Send + Sync>() {}
+    any_thread::<wasm_host::Vm>();
+    any_thread::<Module>();
+    any_thread::<wasm_host::SharedQueues>();
+}
+
+#[test]
 fn modules_that_are_no_filters_are_refused_with_what_they_lack() {
     let refusal = |text: &str| Module::compile(engine(), text).expect_err("a refusal");
     assert!(matches!(refusal("(module"), ModuleError::Invalid { .. }));

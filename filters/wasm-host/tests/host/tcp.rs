@@ -18,28 +18,43 @@ const TELLS: &str = r#"
     (func (export "proxy_on_delete") (param i32) (call $say <<delete>>))"#;
 
 #[test]
-fn a_connection_lives_from_open_to_both_closes() {
+fn in_envoy_a_connection_ends_with_the_clients_side() {
     let vm = start(TELLS);
     let mut connection = vm.connection().property(&["source", "address"], "10.0.0.1:4711");
     assert_eq!(connection.open(), ConnectionOutcome::Continue(()));
     assert_eq!(vm.contexts(), 2);
-    connection.close_downstream(Peer::Remote);
+    connection.close_upstream(Peer::Remote);
     assert_eq!(vm.contexts(), 2);
-    connection.close_upstream(Peer::Local);
+    connection.close_downstream(Peer::Remote);
     assert_eq!(vm.contexts(), 1);
     drop(connection);
     let expected = [
         "create",
         "10.0.0.1:4711",
+        "upstream closed by",
+        "0",
         "downstream closed by",
         "2",
-        "upstream closed by",
-        "1",
         "done",
         "log",
         "delete",
     ];
     assert_eq!(messages(&vm.logs()), expected);
+}
+
+#[test]
+fn by_the_specification_a_connection_ends_with_both_sides() {
+    let vm = host(TELLS).dialect(Dialect::Specification).start().unwrap();
+    let mut connection = vm.connection();
+    connection.open();
+    connection.close_downstream(Peer::Remote);
+    assert_eq!(vm.contexts(), 2);
+    connection.close_upstream(Peer::Local);
+    assert_eq!(vm.contexts(), 1);
+    let logs = vm.logs();
+    let closes = ["downstream closed by", "2", "upstream closed by", "1"];
+    assert_eq!(messages(&logs[2..6]), closes);
+    assert_eq!(messages(&logs[6..]), ["done", "log", "delete"]);
 }
 
 #[test]
@@ -51,7 +66,7 @@ fn a_dropped_connection_is_closed_by_the_proxy() {
     connection.open();
     drop(connection);
     let logs = vm.logs();
-    assert_eq!(messages(&logs[2..6]), ["downstream closed by", "1", "upstream closed by", "1"]);
+    assert_eq!(messages(&logs[2..]), ["downstream closed by", "1", "done", "log", "delete"]);
     assert_eq!(vm.contexts(), 1);
 }
 
@@ -152,7 +167,7 @@ fn a_filter_closes_the_connection() {
     assert_eq!(connection.downstream_data("y", false), ConnectionOutcome::Closed);
     assert_eq!(connection.upstream_data("z", false), ConnectionOutcome::Closed);
     let logs = vm.logs();
-    assert_eq!(messages(&logs[2..]), ["downstream closed by", "1"]);
+    assert_eq!(messages(&logs[2..]), ["downstream closed by", "1", "done", "log", "delete"]);
     drop(connection);
     assert_eq!(vm.contexts(), 1);
 }

@@ -67,11 +67,13 @@ fn http_parallel_call_answers_for_the_one_that_fails() {
     profile.fail().unwrap();
     let refusal = stream.request_outcome().local_response().unwrap();
     assert_eq!((refusal.status, refusal.headers.get_str("x-failed")), (502, Some("x-profile")));
+    assert_eq!(refusal.headers.get_str("x-status"), Some("none"));
     // The other one may still come; nobody waits for it.
     quota.respond(HttpResponse::new(200)).unwrap();
     let mut late = paused(&vm, get("/"));
     vm.advance(Duration::from_millis(250)).unwrap();
-    assert_eq!(late.request_outcome().local_response().unwrap().status, 502);
+    let refusal = late.request_outcome().local_response().unwrap();
+    assert_eq!(refusal.headers.get_str("x-status"), Some("504"));
     assert_eq!(vm.failure(), None);
 }
 
@@ -131,9 +133,21 @@ fn tcp_lines_holds_changes_and_closes() {
     assert_eq!(connection.downstream_data("again\n", false).continued().unwrap(), b"2: again\n");
     assert_eq!(connection.upstream_data("welcome", false).continued().unwrap(), b"WELCOME");
     assert_eq!(connection.downstream_data("quit\n", false), ConnectionOutcome::Closed);
-    connection.close_upstream(Peer::Remote);
+    let mut second = vm.connection();
+    second.open();
+    assert_eq!(second.upstream_data("bye", true).continued().unwrap(), b"BYE");
+    second.close_downstream(Peer::Remote);
     let lines: Vec<String> = vm.logs().into_iter().map(|record| record.message).collect();
-    assert_eq!(lines, ["connection of 10.0.0.7:1", "closed by Local after 2 lines", "logged"]);
+    let expected = [
+        "connection of 10.0.0.7:1",
+        "closed by Local after 2 lines",
+        "logged",
+        "connection of ",
+        "backend closed by Unknown",
+        "closed by Remote after 0 lines",
+        "logged",
+    ];
+    assert_eq!(lines, expected);
     assert_eq!(vm.contexts(), 1);
 }
 

@@ -1,17 +1,18 @@
 //! A VM, as one worker of a proxy has it.
 
+mod calls;
+mod telemetry;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::callouts::{GrpcCall, GrpcStream, Handle, HttpCall};
+use crate::Headers;
 use crate::connection::Connection;
 use crate::error::{Trap, VmError};
-use crate::logs::LogRecord;
 use crate::machine::Machine;
 use crate::settings::{FailurePolicy, Settings};
 use crate::stream::Stream;
-use crate::{Headers, LogLevel, Metrics, SharedData, SharedQueues};
 
 /// A filter that runs. Any number of streams and connections can be open at a time; the guest runs one
 /// call at a time.
@@ -129,57 +130,6 @@ impl Vm {
         Connection::new(self.for_new_stream())
     }
 
-    /// The oldest HTTP call of the guest that was not handed out yet.
-    #[must_use]
-    pub fn next_http_call(&self) -> Option<HttpCall> {
-        let machine = self.machine();
-        let mut guard = lock(&machine);
-        let (call, request) = guard.store.data_mut().callouts.http.hand_over()?;
-        let request = request.clone();
-        drop(guard);
-        Some(HttpCall::new(Handle { machine, call }, request))
-    }
-
-    /// The oldest unary gRPC call of the guest that was not handed out yet.
-    #[must_use]
-    pub fn next_grpc_call(&self) -> Option<GrpcCall> {
-        let machine = self.machine();
-        let mut guard = lock(&machine);
-        let (call, request) = guard.store.data_mut().callouts.grpc.hand_over()?;
-        let request = request.clone();
-        drop(guard);
-        Some(GrpcCall::new(Handle { machine, call }, request))
-    }
-
-    /// The oldest gRPC stream of the guest that was not handed out yet.
-    #[must_use]
-    pub fn next_grpc_stream(&self) -> Option<GrpcStream> {
-        let machine = self.machine();
-        let mut guard = lock(&machine);
-        let (call, stream) = guard.store.data_mut().callouts.streams.hand_over()?;
-        let request = stream.request.clone();
-        drop(guard);
-        Some(GrpcStream::new(Handle { machine, call }, request))
-    }
-
-    /// Foreign code of the proxy calls the guest back: its current root context gets
-    /// `proxy_on_foreign_function`.
-    ///
-    /// # Errors
-    /// The guest's trap, now or before.
-    pub fn foreign_callback(
-        &self,
-        function: u32,
-        arguments: impl Into<Vec<u8>>,
-    ) -> Result<(), Trap> {
-        let machine = self.machine();
-        let mut machine = lock(&machine);
-        match machine.plugin {
-            Some(plugin) => machine.foreign_callback(plugin, function, arguments.into()),
-            None => machine.failure().map_or(Ok(()), |failure| Err(failure.clone())),
-        }
-    }
-
     /// Runs `proxy_on_tick` in every root context that has asked for ticks, whatever the clock says.
     ///
     /// # Errors
@@ -202,7 +152,7 @@ impl Vm {
     /// minute, a timer of one second ticks sixty times, each at its own second.
     ///
     /// Other VMs of the same clock see the time pass; what is due there is done by their own
-    /// [`Vm::run_due`].
+    /// [`Vm::run_due`]. More than a million moments at which something is due are not stopped at.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -246,62 +196,6 @@ impl Vm {
     #[must_use]
     pub fn shut_down(&self) -> bool {
         lock(&self.machine()).shut_down()
-    }
-
-    /// What the guest has said, oldest first; canaries too.
-    #[must_use]
-    pub fn logs(&self) -> Vec<LogRecord> {
-        self.settings.logs.all()
-    }
-
-    /// Changes the lowest level that is kept. The guest is not told: it has to ask again.
-    pub fn set_log_level(&self, level: LogLevel) {
-        self.settings.logs.set_level(level);
-    }
-
-    /// The value of a counter or gauge, or the number of a histogram's samples.
-    #[must_use]
-    pub fn metric(&self, name: &str) -> Option<u64> {
-        self.settings.metrics.value(name)
-    }
-
-    /// The metrics that this VM adds to.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        self.settings.metrics.clone()
-    }
-
-    /// The data that this VM shares.
-    #[must_use]
-    pub fn shared_data(&self) -> SharedData {
-        self.settings.shared_data.clone()
-    }
-
-    /// The queues that this VM shares.
-    #[must_use]
-    pub fn shared_queues(&self) -> SharedQueues {
-        self.settings.shared_queues.clone()
-    }
-
-    /// Why the guest runs no more, where that is so.
-    #[must_use]
-    pub fn failure(&self) -> Option<Trap> {
-        lock(&self.machine()).failure().cloned()
-    }
-
-    /// How many bytes of memory the guest has. It does not shrink.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let machine = self.machine();
-        let machine = lock(&machine);
-        let memory = machine.store.data().guest.as_ref().map(|guest| guest.memory);
-        memory.map_or(0, |memory| memory.data_size(&machine.store))
-    }
-
-    /// How many contexts the guest has, roots and streams: for tests that nothing leaks.
-    #[must_use]
-    pub fn contexts(&self) -> usize {
-        lock(&self.machine()).store.data().contexts.len()
     }
 
     /// Envoy looks whether a failed VM can be replaced when a stream begins.
