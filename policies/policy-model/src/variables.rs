@@ -72,7 +72,7 @@ fn clock() -> Group {
 }
 
 fn request() -> Group {
-    let headers = "The headers, names in small letters. Of a header that is given more than once, the values joined by `, `. Those that start with `x-bulkhead-` are not among them: a client's are dropped.";
+    let headers = "The headers, names in small letters. Of a header that is given more than once, the values joined by `, `. `authorization` and those that start with `x-bulkhead-` are not among them.";
     let length = "The length of the body in bytes, as its header says; -1 where it does not.";
     let variables = vec![
         text("request.method", 32, "The method, in the letters of the request: `POST`."),
@@ -211,7 +211,7 @@ fn about(point: Point) -> &'static str {
             "At a node's proxy, on each request, once its passport is verified. The customer's token does not travel so far."
         }
         Point::Sidecar => {
-            "In the process that runs the model, on each prediction, once the model that will answer is known."
+            "In the process that runs the model, on each request for a model, once it is clear which one would answer."
         }
         Point::Promotion => {
             "When resources are compiled, for each tenant and each model version that it names. A denial refuses the change, and there is no time: the same resources always mean the same."

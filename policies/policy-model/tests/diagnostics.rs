@@ -5,6 +5,7 @@ use policy_model::{
     compile::compile,
     diagnostic::{Diagnostic, Severity},
     spec::{Resource, parse},
+    table::GateRows,
 };
 use proptest::prelude::*;
 
@@ -89,6 +90,21 @@ spec:
       digest: sha256:0000000000000000000000000000000000000000000000000000000000000004
       trainedOn: [org_dl]
       status: rejected
+";
+
+const CHECK: &str = "
+apiVersion: bulkhead.dev/v1
+kind: Check
+metadata: { name: of-this-base, labels: { a: b } }
+spec:
+  description: For mistakes to be made in.
+  points: [gate, recheck]
+  selector: { tiers: [pool, bridge, silo] }
+  mode: shadow
+  expression: |
+    tenant.id != ''
+      && request.headers['a'] == 'b'
+  denial: { status: 403, code: not_so, message: \"of ${tenant.id}\" }
 ";
 
 fn tenant(name: &str, spec: &str) -> String {
@@ -451,6 +467,233 @@ spec: { tier: bridge, dataPlane: shared }
     );
 }
 
+fn declared(spec: &str) -> String {
+    format!(
+        "apiVersion: bulkhead.dev/v1\nkind: Check\nmetadata: {{ name: of-this-test }}\nspec:\n{spec}"
+    )
+}
+
+#[test]
+fn a_mistake_in_an_expression_is_told_where_it_stands_in_the_file() {
+    check(
+        &declared(
+            "  description: d
+  points: [gate]
+  expression: |
+    tenant.idd == 'org_ua'
+      && request.method > 1
+  denial: { code: not_so, message: 'of ${tenant.idd}' }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:8:12: error: Check/of-this-test: expression: expected a field of `tenant`, found `idd`; did you mean `id`?
+            fleet.yaml:9:10: error: Check/of-this-test: expression: expected two values of one type that has an order for `>`, found string and int
+            fleet.yaml:10:49: error: Check/of-this-test: denial.message: expected a field of `tenant`, found `idd`; did you mean `id`?
+        "#]],
+    );
+    check(
+        &declared(
+            "  description: d
+  points: [gate]
+  expression: tenant.id ==
+  denial: { code: not_so, message: 'of ${tenant.id' }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:7:27: error: Check/of-this-test: expression: expected a value, found the end
+            fleet.yaml:8:40: error: Check/of-this-test: denial.message: expected a `}` after `${`, found none
+        "#]],
+    );
+}
+
+#[test]
+fn a_variable_that_one_point_does_not_have_is_told_with_the_point() {
+    check(
+        &declared(
+            "  description: d
+  points: [gate, promotion]
+  expression: claims.org_id == tenant.id
+  denial: { code: not_so, message: m }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:7:15: error: Check/of-this-test: expression: expected a variable, found `claims`; there is: data_plane, model, tenant, tier (at point promotion)
+        "#]],
+    );
+}
+
+#[test]
+fn an_expression_whose_cost_has_no_bound_is_refused() {
+    check(
+        &declared(
+            "  description: d
+  points: [gate]
+  expression: request.headers.all(a, request.headers.all(b, request.headers.all(c, a + b != c)))
+  denial: { code: not_so, message: m }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:7:61: error: Check/of-this-test: expression: expected at most 1048576 units of work at worst, found 39788150 for this part; look at less, or compare with something short
+        "#]],
+    );
+    check(
+        &declared(
+            "  description: d
+  points: [gate]
+  expression: tenant.id
+  denial: { code: not_so, message: m }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:7:15: error: Check/of-this-test: expression: expected an expression of type bool, found string
+        "#]],
+    );
+}
+
+#[test]
+fn a_check_that_would_hold_nowhere_or_say_nothing_is_refused() {
+    check(
+        &declared(
+            "  description: ' '
+  points: [gate, gate]
+  selector: { tiers: [], tenants: [org_au], dataPlanes: [sharedd] }
+  expression: 'true'
+  denial: { status: 200, code: rate_limited, message: '' }
+---
+apiVersion: bulkhead.dev/v1
+kind: Check
+metadata: { name: Not.A.Name }
+spec:
+  description: d
+  points: []
+  expression: 'true'
+  denial: { status: 404, code: Not-A-Code, message: m }
+---
+apiVersion: bulkhead.dev/v1
+kind: Tenant
+metadata: { name: org_ua }
+spec: { tier: pool, dataPlane: shared }
+",
+        ),
+        expect![[r#"
+            fleet.yaml:5:16: error: Check/of-this-test: expected a description of 1 to 1024 bytes, found 1; say what the check is for
+            fleet.yaml:6:18: error: Check/of-this-test: expected each point once, found `gate` again
+            fleet.yaml:7:22: error: Check/of-this-test: expected at least one entry in `tiers`, found none: it would hold for nobody; leave `tiers` out to mean everyone
+            fleet.yaml:7:36: error: Check/of-this-test: expected the name of a Tenant, found `org_au`; did you mean `org_ua`?
+            fleet.yaml:7:58: error: Check/of-this-test: expected the name of a DataPlane, found `sharedd`; did you mean `shared`?
+            fleet.yaml:9:21: error: Check/of-this-test: expected a status of 400 to 499, or 503, found 200
+            fleet.yaml:9:32: error: Check/of-this-test: expected a code of the check's own, found `rate_limited`, which is built in: who reads it could not tell the two apart
+            fleet.yaml:9:55: error: Check/of-this-test: expected a message that tells the caller what to do, found none
+            fleet.yaml:13:19: error: Check/Not.A.Name: metadata.name: expected a check name of 1 to 63 small letters, digits, '-' and '_', starting with a letter or digit, found `Not.A.Name`
+            fleet.yaml:7:13: warning: Check/of-this-test: holds for no tenant: no one fits all that its selector says
+            fleet.yaml:23:7: warning: Tenant/org_ua: has no models: every prediction will be answered with unknown_model
+        "#]],
+    );
+}
+
+#[test]
+fn a_check_that_holds_for_nobody_is_worth_a_warning() {
+    check(
+        &[
+            "apiVersion: bulkhead.dev/v1
+kind: Tenant
+metadata: { name: org_ua, labels: { regulated: 'true' } }
+spec: { tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: pooled-1 }] }
+"
+            .to_owned(),
+            declared(
+                "  description: d
+  points: [gate]
+  selector: { labels: { reglated: 'true' } }
+  expression: 'true'
+  denial: { code: not_so, message: m }
+",
+            ),
+        ]
+        .join("---\n"),
+        expect![[r#"
+            ok
+            fleet.yaml:12:13: warning: Check/of-this-test: holds for no tenant: no one fits all that its selector says
+            fleet.yaml:12:35: warning: Check/of-this-test: no tenant wears a label `reglated`; did you mean `regulated`?
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_and_repeated_fields_of_a_check_are_refused() {
+    check_parse(
+        &declared("  descripton: d\n  points: [gate]\n  expression: 'true'\n"),
+        expect![[r#"
+            fleet.yaml:5:3: error: expected a field of description, points, selector, mode, expression, denial, found `descripton`; did you mean `description`?
+        "#]],
+    );
+    check_parse(
+        &declared("  description: d\n  points: [gates]\n  expression: 'true'\n"),
+        expect![[r#"
+            fleet.yaml:6:12: error: expected one of gate, recheck, sidecar, promotion, found `gates`; did you mean `gate`?
+        "#]],
+    );
+    check_parse(
+        &declared("  description: d\n  mode: enforce\n  mode: shadow\n"),
+        expect![[r#"
+        fleet.yaml:7:3: error: expected each field once, found `mode` again; remove one
+    "#]],
+    );
+    check_parse(
+        &declared("  description: d\n  points: [gate]\n  selector: { labels: { a: x, a: y } }\n"),
+        expect![[r#"
+            fleet.yaml:7:31: error: expected each field once, found `a` again; remove one
+        "#]],
+    );
+}
+
+#[test]
+fn a_promotion_check_refuses_the_version_that_fails_it_and_in_shadow_warns() {
+    let promotion = |mode: &str| {
+        declared(&format!(
+            "  description: d
+  points: [promotion]
+  mode: {mode}
+  expression: has(model.evaluation.mape) && model.evaluation.mape < 0.1
+  denial: {{ code: not_so, message: '${{model.name}} has not shown that it is good enough for ${{tenant.id}}' }}
+"
+        ))
+    };
+    let tenant = tenant(
+        "org_ua",
+        "tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: pooled-1, otherVersions: [ua-1] }]",
+    );
+    check(
+        &[tenant.clone(), promotion("enforce")].join("---\n"),
+        expect![[r#"
+        fleet.yaml:4:83: error: Tenant/org_ua: expected a version that Check/of-this-test promotes, found Model/eta version `pooled-1`: eta has not shown that it is good enough for org_ua; pin another
+        fleet.yaml:4:109: error: Tenant/org_ua: expected a version that Check/of-this-test promotes, found Model/eta version `ua-1`: eta has not shown that it is good enough for org_ua; pin another
+    "#]],
+    );
+    check(
+        &[tenant, promotion("shadow")].join("---\n"),
+        expect![[r#"
+        ok
+        fleet.yaml:4:83: warning: Tenant/org_ua: expected a version that Check/of-this-test promotes, found Model/eta version `pooled-1`: eta has not shown that it is good enough for org_ua; pin another (in shadow: it is let through)
+        fleet.yaml:4:109: warning: Tenant/org_ua: expected a version that Check/of-this-test promotes, found Model/eta version `ua-1`: eta has not shown that it is good enough for org_ua; pin another (in shadow: it is let through)
+    "#]],
+    );
+}
+
+#[test]
+fn labels_are_bounded() {
+    let many: String = (0..33).map(|n| format!("l{n}: x, ")).collect();
+    check(
+        &format!(
+            "apiVersion: bulkhead.dev/v1\nkind: Tier\nmetadata:\n  name: bridge\n  labels: {{ {many} }}\nspec: {{ rateLimit: {{ requests: 1, burst: 1 }} }}\n---\napiVersion: bulkhead.dev/v1\nkind: Tier\nmetadata:\n  name: silo\n  labels: {{ \"a\\nb\": x }}\nspec: {{ rateLimit: {{ requests: 1, burst: 1 }} }}\n"
+        ),
+        expect![[r#"
+            fleet.yaml:5:11: error: Tier/bridge: expected at most 32 labels, found 33
+            fleet.yaml:12:21: error: Tier/silo: expected a label with a name of 1 to 63 bytes, a value of at most 255 and no control characters, found `a\nb`
+        "#]],
+    );
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "(?s).{0,200}") {
@@ -460,6 +703,57 @@ proptest! {
     #[test]
     fn no_text_near_yaml_panics(text in "([a-z]{1,3}|: |\n|  |- |---\n|\\{|\\}|\\[|\\]|&a|\\*a|\"|'|!!|<<|\\||>|#|apiVersion|kind|Tenant|bulkhead.dev/v1){0,40}") {
         let _ = parse("any.yaml", &text);
+    }
+
+    /// Sound resources with a few bytes changed are read or refused, and a refusal says where.
+    #[test]
+    fn a_mistake_has_a_place(changes in prop::collection::vec((any::<prop::sample::Index>(), "[ -~\n]{0,3}"), 1..4)) {
+        let mut text = format!("{BASE}---\n{CHECK}");
+        for (at, with) in changes {
+            let at = at.index(text.len());
+            text.replace_range(at..=at, &with);
+        }
+        match parse("fleet.yaml", &text) {
+            Ok(resources) => {
+                if let Err(mistakes) = compile(&resources) {
+                    for mistake in mistakes.0 {
+                        prop_assert!(mistake.origin.line > 0 && mistake.origin.column > 0, "{}", mistake);
+                    }
+                }
+            }
+            Err(mistakes) => {
+                prop_assert!(!mistakes.is_empty());
+                for mistake in mistakes {
+                    prop_assert!(mistake.origin.line > 0, "{}", mistake);
+                }
+            }
+        }
+    }
+
+    /// The order of the resources says nothing: not for the set, the bytes made of it, or what is
+    /// told of mistakes.
+    #[test]
+    fn the_same_resources_are_the_same_bytes_and_the_same_mistakes(keys in prop::collection::vec(any::<u32>(), 12)) {
+        let ua = tenant("org_ua", "tier: pool, dataPlane: shared, models: [{ name: eta, model: eta, version: pooled-1 }]");
+        let sound = [BASE, CHECK, &CHECK.replace("of-this-base", "another"), &ua].join("---\n");
+        let unsound = [&sound, &ua, &tenant("org_dl", "tier: silo, dataPlane: sharde"), &CHECK.replace("tenant.id", "tenant.idd")].map(String::as_str).join("---\n");
+        let shuffled = |text: &str| -> Result<Vec<Resource>, TestCaseError> {
+            let resources = parse("fleet.yaml", text).map_err(|d| TestCaseError::fail(lines(&d)))?;
+            let mut keyed: Vec<_> = keys.iter().copied().cycle().zip(resources).collect();
+            keyed.sort_by_key(|(key, _)| *key);
+            Ok(keyed.into_iter().map(|(_, resource)| resource).collect())
+        };
+        let bytes = |resources: &[Resource]| {
+            let resolved = compile(resources).map_err(|d| TestCaseError::fail(d.to_string()))?.resolved;
+            let table = GateRows::of(&resolved, |plane| format!("plane/{plane}")).encode();
+            Ok::<_, TestCaseError>(table.unwrap_or_default())
+        };
+        let written = parse("fleet.yaml", &sound).map_err(|d| TestCaseError::fail(lines(&d)))?;
+        prop_assert_eq!(bytes(&shuffled(&sound)?)?, bytes(&written)?);
+        let written = parse("fleet.yaml", &unsound).map_err(|d| TestCaseError::fail(lines(&d)))?;
+        let told = |resources: &[Resource]| compile(resources).map(|_| ()).map_err(|d| d.to_string());
+        prop_assert!(told(&written).is_err());
+        prop_assert_eq!(told(&shuffled(&unsound)?), told(&written));
     }
 
     /// The order of the resources says nothing.

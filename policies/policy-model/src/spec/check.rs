@@ -42,7 +42,7 @@ pub enum Point {
     Gate,
     /// At a node's proxy, on each request, once the passport is verified.
     Recheck,
-    /// In the process that runs the model, on each prediction, once the model is known.
+    /// In the process that runs the model, on each request for a model, once it is known.
     Sidecar,
     /// When a tenant is given a model version: a denial refuses the change.
     Promotion,
