@@ -84,7 +84,8 @@ impl Envoy {
         let mut launch = Launch::new(&options.node_id, environment::envoy()?, &options.folder)
             .args(["--config-path".into(), bootstrap.into_os_string()])
             .args(["--concurrency".to_owned(), options.workers.to_string()])
-            .args(["--disable-hot-restart", "--log-level", "info"]);
+            .args(["--disable-hot-restart", "--log-level", "info"])
+            .args(["--file-flush-interval-msec", "1000"]);
         if let Role::Ingress { seal_key } = &options.role {
             launch = launch.env("BULKHEAD_SEAL_KEY", seal_key);
         }

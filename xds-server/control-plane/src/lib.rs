@@ -10,12 +10,15 @@
 mod admin;
 mod artifacts;
 pub mod canary;
+mod compiler;
 pub mod envoy;
 mod exposure;
+mod moves;
 pub mod observe;
 pub mod operators;
 pub mod publisher;
 pub mod revisions;
+mod rollout;
 mod serve;
 pub mod shadow;
 mod signing;
@@ -38,11 +41,12 @@ pub use crate::{
 };
 use crate::{
     artifacts::ArtifactStore,
+    compiler::Compiler,
     operators::{ITSELF, Roster},
     publisher::Publisher,
     serve::Certificate,
     shadow::ShadowCounts,
-    signing::load_or_create,
+    signing::PassportKeys,
     wasm::WasmModules,
 };
 
@@ -130,7 +134,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let seal_key = SealKey::from_hex(&options.seal_key)?;
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("cannot create {}", options.state_dir.display()))?;
-    let signing_key = load_or_create(&options.state_dir.join("passport.key"))?;
+    let passports = PassportKeys::open(&options.state_dir, seal_key)?;
     let wasm = Arc::new(WasmModules::load(&options.wasm_dir)?);
     let artifacts = ArtifactStore::open(options.state_dir.join("artifacts"))?;
     let registry = Registry::open(options.state_dir.join("journal.db")).await?;
@@ -156,11 +160,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         proxies.clone(),
         registry.clone(),
         Arc::clone(&keys),
-        signing_key,
-        seal_key,
-        &wasm,
-        options.observe,
-    )?);
+        Compiler::new(passports, &wasm, options.observe)?,
+    ));
 
     let grpc = bind(options.grpc, "--grpc").await?;
     let http = bind(options.http, "--http").await?;
@@ -207,6 +208,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     if let Some(certificate) = certificate.clone() {
         tasks.spawn(keep_certificate(certificate, stopped.clone()));
     }
+    tasks.spawn(carry_out_moves(Arc::clone(&publisher), stopped.clone()));
     tasks.spawn(follow(publisher, registry.clone(), keys, stopped));
     tracing::info!(grpc = %grpc_at, http = %http_at, "control plane listens");
     Ok(Running {
@@ -279,6 +281,17 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
+async fn carry_out_moves(
+    publisher: Arc<Publisher>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        () = publisher.carry_out_moves() => {}
+        () = stop_asked(&mut stopped) => {}
+    }
+    Ok(())
+}
+
 /// Publishes whenever the registry or an issuer's keys change, and notes revisions of which the
 /// journal does not know yet. What a change of resources has published already is not published
 /// again.
@@ -291,9 +304,13 @@ async fn follow(
     let mut states = registry.watch();
     let mut key_sets = keys.watch();
     loop {
+        // Where a change comes meanwhile, it may be in what is published or not: its own wake-up
+        // follows.
+        let changed_seq = registry.state().changed_seq;
         match publisher.publish() {
             Ok(revision) => {
-                if let Err(error) = registry.revision_published(ITSELF, &revision).await {
+                let noted = registry.revision_published(ITSELF, &revision, changed_seq).await;
+                if let Err(error) = noted {
                     tracing::error!(%error, revision, "the journal does not name this revision");
                 }
             }

@@ -1,4 +1,9 @@
-//! The passport signing key, kept in a file that only this user may read.
+//! The passport keys, kept in files that only this user may read.
+//!
+//! `passport.key` mints. Nodes and sidecars accept it and, where they are there, `passport.next.key`
+//! and `passport.previous.key`, so that a key is replaced without a refused request: start with the
+//! next one beside it, start again once it is the one that mints and the old one is the previous,
+//! and remove that when its passports have expired.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,7 +13,35 @@ use std::{
 };
 
 use anyhow::Context as _;
-use passport::SigningKey;
+use passport::{SigningKey, VerifyingKey, seal::SealKey};
+
+/// Accepted beside the key that mints.
+const ALSO_ACCEPTED: [&str; 2] = ["passport.next.key", "passport.previous.key"];
+
+/// The keys, and what seals the one that mints for the gateways.
+pub(crate) struct PassportKeys {
+    pub(crate) signing: SigningKey,
+    pub(crate) accepted: Vec<VerifyingKey>,
+    pub(crate) seal: SealKey,
+}
+
+impl PassportKeys {
+    /// The keys in a folder; the one that mints is made where there is none.
+    pub(crate) fn open(folder: &Path, seal: SealKey) -> anyhow::Result<Self> {
+        let signing = load_or_create(&folder.join("passport.key"))?;
+        let mut accepted = vec![signing.verifying_key()];
+        for path in ALSO_ACCEPTED.map(|name| folder.join(name)) {
+            match File::open(&path) {
+                Ok(file) => accepted.push(read(file, &path)?.verifying_key()),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("passport key {}", path.display()));
+                }
+            }
+        }
+        Ok(Self { signing, accepted, seal })
+    }
+}
 
 /// The key in `path`, or a new one that is then there. A crash while it is made leaves no key or the
 /// whole key, never a part.
@@ -63,6 +96,25 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+
+    #[test]
+    fn the_next_and_the_previous_key_are_accepted_beside_the_one_that_mints() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let seal = SealKey::from_hex(&"07".repeat(32)).unwrap();
+            let keys = PassportKeys::open(folder.path(), seal).unwrap();
+            let accepted: Vec<_> = keys.accepted.into_iter().map(|key| key.id).collect();
+            (keys.signing.id().to_owned(), accepted)
+        };
+        let (first, accepted) = open();
+        assert_eq!(accepted, [first.clone()]);
+        let next = load_or_create(&folder.path().join("passport.next.key")).unwrap();
+        assert_eq!(open(), (first.clone(), vec![first.clone(), next.id().to_owned()]));
+        let at = |name: &str| folder.path().join(name);
+        fs::rename(at("passport.key"), at("passport.previous.key")).unwrap();
+        fs::rename(at("passport.next.key"), at("passport.key")).unwrap();
+        assert_eq!(open(), (next.id().to_owned(), vec![next.id().to_owned(), first]));
+    }
 
     #[test]
     fn a_key_is_made_once_for_its_owner_alone() {

@@ -45,6 +45,14 @@ impl fmt::Display for Role {
 }
 
 impl Role {
+    /// The data plane that it is of; a gateway is of none.
+    pub fn data_plane(&self) -> Option<&DataPlaneId> {
+        match self {
+            Self::Gateway { .. } => None,
+            Self::Node { data_plane, .. } | Self::Sidecar { data_plane } => Some(data_plane),
+        }
+    }
+
     /// Reads the role from a node's metadata: `role` (`gateway`, `node`, `sidecar`), `listen`
     /// (`address:port`), `data_plane`, `sidecar` (a path).
     ///

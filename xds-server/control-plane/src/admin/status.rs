@@ -121,9 +121,11 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
 
 fn group(app: &App, group: String) -> Option<Group> {
     let progress = app.proxies.progress(&group, &app.store.get(&group)?);
+    // Gateways wait while a data plane learns of a tenant that moves to it.
+    let settled = progress.is_settled() && !app.publisher.is_held_back(&group);
     Some(Group {
         group,
-        settled: progress.is_settled(),
+        settled,
         accepted: progress.accepted,
         refused: progress.refused,
         waiting: progress.waiting,

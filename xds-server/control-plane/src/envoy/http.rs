@@ -45,7 +45,7 @@ const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a request may take in all, retries included.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// In what the two kinds of listener differ.
 #[derive(Debug, Clone, Copy)]

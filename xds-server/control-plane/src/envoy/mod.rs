@@ -13,6 +13,7 @@ mod node;
 
 pub use filter::{Code, Filter};
 pub use gateway::{GATE, gate, gateway};
+pub use http::REQUEST_TIMEOUT;
 pub use node::{RECHECK, node, recheck};
 
 use tenancy::DataPlaneId;
