@@ -171,8 +171,9 @@ impl Registry {
         turn.note(actor, Event::ArtifactStored(ArtifactStored { digest, bytes })).await
     }
 
-    /// Notes the revision of the gate's table where the journal does not name it as the newest;
-    /// returns whether it was new.
+    /// Notes the revision of the gate's table that was compiled from change set `changed_seq`, where
+    /// that is still the newest and the journal does not name the revision as its newest; returns
+    /// whether it was noted.
     ///
     /// # Errors
     /// [`ApplyError`]; nothing was written.
@@ -180,9 +181,11 @@ impl Registry {
         &self,
         actor: &str,
         revision: &str,
+        changed_seq: u64,
     ) -> Result<bool, ApplyError> {
         let turn = self.turn().await;
-        if self.state().revision.as_deref() == Some(revision) {
+        let state = self.state();
+        if state.changed_seq != changed_seq || state.revision.as_deref() == Some(revision) {
             return Ok(false);
         }
         let event = RevisionPublished { revision: revision.to_owned() };

@@ -160,7 +160,7 @@ async fn a_rollback_to_what_does_not_compile_today_is_refused_with_the_reason() 
 async fn a_revision_is_found_by_its_first_digits() {
     let (_folder, path) = place();
     let registry = three(&path).await;
-    registry.revision_published("bulkhead", "cccccccc00000000").await.unwrap();
+    registry.revision_published("bulkhead", "cccccccc00000000", 9).await.unwrap();
     for (asked, entry) in
         [("aaaaaaaa", 5), ("bbbbbbbb0", 7), ("bbbbbbbb11111111", 9), ("cccccccc", 10)]
     {

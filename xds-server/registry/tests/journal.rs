@@ -157,8 +157,12 @@ async fn what_changes_no_resource_makes_no_change_stale() {
     let (_folder, path) = place();
     let registry = filled(&path).await;
     registry.artifact_stored("ci", Digest::of(b"m"), 1).await.unwrap();
-    assert!(registry.revision_published("bulkhead", "0123456789abcdef").await.unwrap());
-    assert!(!registry.revision_published("bulkhead", "0123456789abcdef").await.unwrap());
+    let noted = async |changed_seq| {
+        registry.revision_published("bulkhead", "0123456789abcdef", changed_seq).await.unwrap()
+    };
+    assert!(!noted(4).await, "it is not that of the newest change set");
+    assert!(noted(5).await);
+    assert!(!noted(5).await, "it is known already");
     for seen in [5, 6, 7] {
         let plan = registry.plan(&put(vec![tenant("org_b", 1)]), Some(seen)).await;
         assert!(plan.is_ok(), "{seen}: {plan:?}");
