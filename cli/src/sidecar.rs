@@ -2,10 +2,15 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use model_server::{Listen, Options};
 
+/// The variable with the node's token. It is no argument, because arguments are for all to see.
+const NODE_TOKEN: &str = "BULKHEAD_NODE_TOKEN";
+
+/// Where the xds-server has operators, needs BULKHEAD_NODE_TOKEN in its environment: the token of
+/// an operator with the role `node`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The folder for assignments, artifacts and the usage log. It belongs to one sidecar alone.
@@ -38,11 +43,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let token = match std::env::var(NODE_TOKEN) {
+        Ok(token) => {
+            Some(token.parse().with_context(|| format!("{NODE_TOKEN} in the environment"))?)
+        }
+        Err(std::env::VarError::NotPresent) => None,
+        Err(error) => return Err(error).with_context(|| NODE_TOKEN),
+    };
     model_server::run(Options {
         state_dir: arguments.state,
         listen: arguments.listen,
         xds: arguments.xds,
         control: arguments.control,
+        token,
         node_id: arguments.node_id,
         data_plane: arguments.data_plane,
         max_body_bytes: arguments.max_body_bytes,

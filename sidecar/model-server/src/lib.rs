@@ -28,5 +28,5 @@ mod server;
 mod sockets;
 mod usage;
 
-pub use options::{Listen, ListenError, Options};
+pub use options::{Listen, ListenError, NodeToken, NodeTokenError, Options};
 pub use server::{run, serve};

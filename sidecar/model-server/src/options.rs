@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
+use reqwest::header::HeaderValue;
+
 /// How a sidecar is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -13,6 +15,8 @@ pub struct Options {
     pub xds: String,
     /// The control plane's HTTP server, `http://host:port`.
     pub control: String,
+    /// What the control plane's HTTP server knows this node by, where it asks.
+    pub token: Option<NodeToken>,
     /// What this node calls itself towards the control plane.
     pub node_id: String,
     /// The data plane that this node belongs to: passports for another one are refused.
@@ -30,6 +34,45 @@ impl Options {
     pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
     /// 1 GiB.
     pub const DEFAULT_CACHE_BYTES: u64 = 1 << 30;
+}
+
+/// A token of an operator with the role `node`. It is shown to the control plane and nowhere else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeToken(HeaderValue);
+
+/// A token that no request can carry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a node's token of visible ASCII characters, found others or none; \
+     `bulkhead operator token --role node` makes one"
+)]
+pub struct NodeTokenError;
+
+impl NodeToken {
+    /// As the value of an `Authorization` header.
+    pub(crate) fn authorization(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl FromStr for NodeToken {
+    type Err = NodeTokenError;
+
+    fn from_str(text: &str) -> Result<Self, NodeTokenError> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(NodeTokenError);
+        }
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| NodeTokenError)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Debug for NodeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeToken(..)")
+    }
 }
 
 /// Where a server listens.

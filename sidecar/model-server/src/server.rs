@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use xds::client::DeltaClient;
 
 use crate::{
-    Listen, Options,
+    Listen, NodeToken, Options,
     answer::Refusal,
     artifacts::Artifacts,
     assignments::{self, Assignments},
@@ -94,7 +94,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     // The log first: it locks the folder, and whoever holds it not has no business in the rest.
     let opened = open_log(LogOptions::new(options.state_dir.join("usage"))).await?;
     tracing::info!(recovery = ?opened.recovery, "usage log opened");
-    let client = http_client()?;
+    let client = http_client(options.token.as_ref())?;
     let store = artifact::Store::open(options.state_dir.join("artifacts"))?;
     let artifacts = Artifacts::new(store, client.clone(), &options.control);
     let (assignments, resources) = Assignments::load(&options.state_dir, data_plane.clone());
@@ -274,11 +274,16 @@ where
     }
 }
 
-fn http_client() -> anyhow::Result<reqwest::Client> {
+/// Asks the control plane and nobody else, and so may show it the node's token with each request.
+fn http_client(token: Option<&NodeToken>) -> anyhow::Result<reqwest::Client> {
     // Another part of the process may have installed one already: that one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.extend(token.map(|it| (reqwest::header::AUTHORIZATION, it.authorization())));
     let builder = || {
         reqwest::Client::builder()
+            .default_headers(headers.clone())
+            .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
             // What goes to the control plane goes nowhere else, whatever the environment says.

@@ -11,6 +11,7 @@ mod plane;
 mod protocol;
 mod provenance;
 mod shutdown;
+mod token;
 
 use node::{Home, Sidecar, onnx};
 use plane::{Plane, model};

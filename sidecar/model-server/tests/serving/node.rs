@@ -7,7 +7,7 @@ use std::{
 };
 
 use inference::{Backend, Inputs, Tensor, TensorData, cpu::CpuBackend};
-use model_server::{Listen, Options};
+use model_server::{Listen, NodeToken, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,6 +20,7 @@ pub struct Home {
     pub folder: TempDir,
     pub max_body_bytes: u64,
     pub metrics: Option<SocketAddr>,
+    pub token: Option<NodeToken>,
 }
 
 pub struct Sidecar {
@@ -50,7 +51,7 @@ impl Answered {
 impl Home {
     pub fn new() -> Self {
         let max_body_bytes = Options::DEFAULT_MAX_BODY_BYTES;
-        Self { folder: tempfile::tempdir().unwrap(), max_body_bytes, metrics: None }
+        Self { folder: tempfile::tempdir().unwrap(), max_body_bytes, metrics: None, token: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -70,6 +71,7 @@ impl Home {
             listen: Listen::Unix(socket.clone()),
             xds: plane.xds(),
             control: plane.control(),
+            token: self.token.clone(),
             node_id: "sidecar-1".to_owned(),
             data_plane: PLANE.to_owned(),
             max_body_bytes: self.max_body_bytes,

@@ -9,8 +9,10 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::StatusCode,
+    middleware::{Next, from_fn_with_state},
+    response::Response,
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -41,6 +43,8 @@ pub struct Held {
     pub artifacts: HashMap<String, Bytes>,
     pub events: BTreeMap<Uuid, UsageEvent>,
     pub deliveries: usize,
+    /// The token that it asks for, where it does.
+    pub token: Option<String>,
 }
 
 pub struct Plane {
@@ -75,6 +79,7 @@ impl Plane {
         let router = Router::new()
             .route("/v1/artifacts/{digest}", get(artifact))
             .route("/v1/usage/events", post(usage))
+            .layer(from_fn_with_state(Arc::clone(&held), admit))
             .with_state(Arc::clone(&held));
         let tasks = vec![
             tokio::spawn(async move { ads.await.unwrap() }).abort_handle(),
@@ -108,8 +113,12 @@ impl Plane {
     }
 
     pub fn assign(&mut self, tenant: &str, tier: &str, models: Vec<AssignedModel>) {
-        let assignment =
-            TenantAssignment { tenant: tenant.to_owned(), tier: tier.to_owned(), models, ..Default::default() };
+        let assignment = TenantAssignment {
+            tenant: tenant.to_owned(),
+            tier: tier.to_owned(),
+            models,
+            ..Default::default()
+        };
         self.tenants.insert(tenant.to_owned(), assignment);
     }
 
@@ -185,6 +194,19 @@ pub fn model(
         digest: digest.to_string(),
         trained_on: trained_on.iter().map(|org| (*org).to_owned()).collect(),
     }
+}
+
+async fn admit(
+    State(held): State<Arc<Mutex<Held>>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let expected = held.lock().unwrap().token.as_ref().map(|token| format!("Bearer {token}"));
+    let shown = request.headers().get("authorization").and_then(|it| it.to_str().ok());
+    if shown != expected.as_deref() {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    Ok(next.run(request).await)
 }
 
 fn group_of(node: &Node) -> Result<String, Status> {

@@ -184,7 +184,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, &'static str> {
     let value = value.to_str().map_err(|_| "credentials that are no text")?;
     match value.split_once(' ') {
         // RFC 9110, section 11.1: the scheme's case does not matter.
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => match token.trim() {
+            "" => Err("an empty token"),
+            token => Ok(token),
+        },
         _ => Err("credentials of another scheme"),
     }
 }

@@ -10,7 +10,7 @@ use tenancy::Digest;
 use super::{
     App,
     extract::Path,
-    problem::{Code, Problem},
+    problem::{Code, Problem, ProblemBody},
 };
 
 /// A filter's code.
@@ -22,7 +22,7 @@ use super::{
     params(("digest" = String, Path, description = "`sha256:` and 64 digits.")),
     responses(
         (status = 200, description = "WebAssembly.", content_type = "application/wasm", body = Vec<u8>),
-        (status = 404, description = "`not_found`: there is no code of this digest.", content_type = "application/problem+json", body = inline(super::problem::ProblemBody)),
+        (status = 404, description = "`not_found`: there is no code of this digest.", content_type = "application/problem+json", body = ProblemBody),
     ),
     extensions(("x-bulkhead-roles" = json!(["anyone"])))
 )]

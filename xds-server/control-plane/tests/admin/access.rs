@@ -66,7 +66,7 @@ async fn without_a_token_of_an_operator_nothing_is_told_or_done() {
         ask().basic_auth("ada", Some(token("ada"))),
         ask().header(header::AUTHORIZATION, token("ada")),
         ask().bearer_auth(token("ada")).bearer_auth(token("nobody")),
-        ask().query(&[("token", token("ada"))]),
+        plane.http.get(plane.url("/v1/resources?token=token-ada")),
     ] {
         let answer = plane.send(request).await;
         assert_eq!((answer.status, answer.code()), (401, "operator_unauthenticated"));
