@@ -1,12 +1,12 @@
 //! What is built: the `bulkhead` binary and the WebAssembly filters.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 
 use crate::{
     command::{cargo, find, output, program, run},
-    workspace,
+    wasm, workspace,
 };
 
 const WASM_TARGET: &str = "wasm32-wasip1";
@@ -35,7 +35,14 @@ pub(crate) fn wasm_filters() -> Result<PathBuf> {
         build.args(["--package", filter]);
     }
     run(&mut build)?;
-    Ok(workspace::target().join(WASM_TARGET).join("release"))
+    let built = workspace::target().join(WASM_TARGET).join("release");
+    let filters = workspace::target().join("filters");
+    fs::create_dir_all(&filters)?;
+    for filter in FILTERS {
+        let file = format!("{filter}.wasm");
+        wasm::trim(&built.join(&file), &filters.join(&file))?;
+    }
+    Ok(filters)
 }
 
 fn ensure_wasm_target() -> Result<()> {

@@ -5,6 +5,7 @@
 //! fetches, builds and starts. Start reading with [`TASKS`], then [`envoy::provide`].
 
 mod bench;
+mod bless;
 mod build;
 mod check;
 mod command;
@@ -15,6 +16,7 @@ mod python;
 mod test;
 mod train;
 mod up;
+mod wasm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -59,6 +61,12 @@ const TASKS: &[Task] = &[
         arguments: "",
         does: "build the WebAssembly filters",
         run: |_| build::wasm_filters().map(drop),
+    },
+    Task {
+        name: "bless",
+        arguments: "[FILE|DIR...]",
+        does: "refresh what scenarios expect from what the filters do, and show the change",
+        run: bless::run,
     },
     Task {
         name: "bench",

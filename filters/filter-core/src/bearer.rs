@@ -2,7 +2,7 @@
 
 use tenancy::problem::Problem;
 
-use crate::Header;
+use crate::Headers;
 
 /// The longest token accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -14,9 +14,9 @@ pub(crate) const AUTHORIZATION: &str = "authorization";
 /// Several `authorization` headers are refused rather than resolved: whichever was chosen,
 /// somebody behind could choose the other. A proxy that joins them with a comma makes a token
 /// that cannot be read, which is the same denial.
-pub(crate) fn token(headers: &[Header]) -> Result<&str, Problem> {
-    let mut found = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION));
-    let (_, value) = found.next().ok_or(Problem::MissingCredentials)?;
+pub(crate) fn token(headers: &Headers) -> Result<&str, Problem> {
+    let mut found = headers.all(AUTHORIZATION);
+    let value = found.next().ok_or(Problem::MissingCredentials)?;
     if found.next().is_some() {
         return Err(Problem::MalformedToken);
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     fn read(values: &[&[u8]]) -> Result<String, Problem> {
-        let headers: Vec<Header> =
+        let headers: Headers =
             values.iter().map(|value| (AUTHORIZATION.to_owned(), value.to_vec())).collect();
         token(&headers).map(str::to_owned)
     }

@@ -1,6 +1,8 @@
 //! What a filter needs of whatever runs it.
 
-/// A header: its name, which Envoy gives in lower case, and its value, which need not be UTF-8.
+use crate::Headers;
+
+/// A header on its own: its name and its value, which need not be UTF-8.
 pub type Header = (String, Vec<u8>);
 
 /// How much a log line matters.
@@ -53,8 +55,9 @@ pub struct CasMismatch;
 /// header in Envoy: to hand back all headers as one map looks cheaper, but makes the proxy remove
 /// and copy every one of them.
 pub trait Host {
-    /// All headers of the request, pseudo headers first, repeated names repeated.
-    fn request_headers(&self) -> Vec<Header>;
+    /// All headers of the request. A host that cannot tell them must not return: to decide on
+    /// fewer would let the others travel on.
+    fn request_headers(&self) -> Headers;
 
     /// Removes every header of each name in `remove`, then gives each in `set` its one value. A
     /// host that cannot must not return: otherwise what the client sent would travel on.

@@ -34,6 +34,7 @@ mod denial;
 mod fixture;
 pub mod foreign;
 mod gate;
+mod headers;
 mod host;
 mod jwt;
 #[cfg(feature = "memory-host")]
@@ -49,6 +50,7 @@ pub use bearer::MAX_TOKEN_BYTES;
 pub use checks::{CheckOutcome, CheckResult};
 pub use denial::{Cause, CheckDenial, Verdict, refuse_without_policy};
 pub use gate::{Caller, Explanation, Gate, Vm};
+pub use headers::Headers;
 pub use host::{CasMismatch, Header, Host, Level, Note};
 pub use recheck::Recheck;
 

@@ -12,7 +12,7 @@ use policy_model::table::NodeTable;
 use tenancy::{TenantId, headers, problem::Problem};
 
 use crate::{
-    CheckOutcome, ConfigureError, Header, Host, Note, Verdict,
+    CheckOutcome, ConfigureError, Headers, Host, Note, Verdict,
     cache::Generations,
     checks,
     denial::{Authority, Denial},
@@ -90,7 +90,7 @@ impl Recheck {
         Some(checks::explain(self.table.checks_of(row), &variables))
     }
 
-    fn decide(&self, host: &impl Host, headers: &[Header]) -> Result<(), Denial> {
+    fn decide(&self, host: &impl Host, headers: &Headers) -> Result<(), Denial> {
         let now = host.now();
         let now_secs = now / NANOS_PER_SECOND;
         let passport = only_passport(headers)?;
@@ -140,9 +140,9 @@ impl Recheck {
 }
 
 /// The one passport among `headers`. Of two, somebody behind could read the other.
-fn only_passport(headers: &[Header]) -> Result<&str, Problem> {
-    let mut found = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(headers::PASSPORT));
-    let (_, passport) = found.next().ok_or(Problem::PassportMissing)?;
+fn only_passport(headers: &Headers) -> Result<&str, Problem> {
+    let mut found = headers.all(headers::PASSPORT);
+    let passport = found.next().ok_or(Problem::PassportMissing)?;
     if found.next().is_some() {
         return Err(Problem::PassportInvalid);
     }

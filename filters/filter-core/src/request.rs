@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use expression::{Mapping, Value};
 use tenancy::headers;
 
-use crate::{Header, bearer};
+use crate::{Headers, bearer};
 
 /// The headers of a request, pseudo headers among them, lent to expressions.
 ///
@@ -17,10 +17,10 @@ pub(crate) struct Request<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct RequestHeaders<'a>(&'a [Header]);
+struct RequestHeaders<'a>(&'a Headers);
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(headers: &'a [Header]) -> Self {
+    pub(crate) fn new(headers: &'a Headers) -> Self {
         Self { headers: RequestHeaders(headers) }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
 
     fn first(&self, name: &str) -> &'a [u8] {
         let mut all = self.headers.0.iter();
-        all.find(|(found, _)| found == name).map_or(&[], |(_, value)| value.as_slice())
+        all.find(|(found, _)| *found == name).map_or(&[], |(_, value)| value)
     }
 }
 
@@ -65,21 +65,18 @@ fn text(bytes: &[u8]) -> Value<'_> {
 }
 
 impl<'a> RequestHeaders<'a> {
-    fn visible(&self) -> impl Iterator<Item = &'a Header> {
+    fn visible(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.0.iter().filter(|(name, _)| is_visible(name))
     }
 
-    /// Whether the header at `place` is the first of its name.
-    fn is_first(&self, place: usize) -> bool {
-        self.0.get(place).is_some_and(|(name, _)| {
-            let first = self.0.iter().position(|(other, _)| other.eq_ignore_ascii_case(name));
-            first == Some(place) && is_visible(name)
+    /// Each name once, at its first place.
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        let headers = self.0;
+        self.visible().enumerate().filter_map(move |(place, (name, _))| {
+            let all = RequestHeaders(headers);
+            let mut before = all.visible().take(place);
+            (!before.any(|(other, _)| other.eq_ignore_ascii_case(name))).then_some(name)
         })
-    }
-
-    fn firsts(&self) -> impl Iterator<Item = &'a str> {
-        let all = self.0.iter().enumerate();
-        all.filter(|(place, _)| self.is_first(*place)).map(|(_, (name, _))| name.as_str())
     }
 }
 
@@ -91,7 +88,7 @@ fn is_visible(name: &str) -> bool {
 
 impl Mapping for RequestHeaders<'_> {
     fn len(&self) -> usize {
-        self.firsts().count()
+        self.names().count()
     }
 
     /// Of a header that is given more than once, the values joined by `, ` (RFC 9110, 5.2).
@@ -110,7 +107,7 @@ impl Mapping for RequestHeaders<'_> {
     }
 
     fn keys(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        Box::new(self.firsts())
+        Box::new(self.names())
     }
 }
 
@@ -125,7 +122,7 @@ mod tests {
     use super::*;
 
     fn shown(headers: &[(&str, &str)], path: &str) -> String {
-        let headers: Vec<Header> =
+        let headers: Headers =
             headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
         let request = Request::new(&headers);
         match request.get(path).unwrap() {
@@ -154,7 +151,7 @@ mod tests {
 
     #[test]
     fn values_of_one_name_are_joined_and_credentials_are_not_shown() {
-        let headers: Vec<Header> = [
+        let headers: Headers = [
             (":path", "/"),
             ("x-a", "1"),
             ("authorization", "Bearer secret"),

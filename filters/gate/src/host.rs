@@ -1,7 +1,7 @@
 //! `filter_core::Host` over proxy-wasm. The recheck includes this file too.
 //!
 //! Only those host calls of the SDK are used that take bytes: the others panic on a header that
-//! is not UTF-8. Where the host fails a call that cannot fail, the SDK panics; Envoy then fails
+//! is not UTF-8. One host call is made without the SDK, which would take the headers apart. Where the host fails a call that cannot fail, the SDK panics; Envoy then fails
 //! the VM and, as the filters are configured to fail closed, refuses the request.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use filter_core::{CasMismatch, Header, Host, Level, Note, foreign};
+use filter_core::{CasMismatch, Headers, Host, Level, Note, foreign};
 use proxy_wasm::{
     hostcalls,
     types::{LogLevel, MapType, MetricType, Status},
@@ -25,8 +25,10 @@ thread_local! {
 pub(crate) struct Envoy;
 
 impl Host for Envoy {
-    fn request_headers(&self) -> Vec<Header> {
-        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    fn request_headers(&self) -> Headers {
+        let headers = map::get(MapType::HttpRequestHeaders).and_then(Headers::from_map);
+        // Without them nothing could be kept from travelling on.
+        headers.unwrap_or_else(|| std::process::abort())
     }
 
     fn change_request_headers(&self, remove: &[&str], set: &[(&str, &[u8])]) {
@@ -107,5 +109,40 @@ impl Host for Envoy {
             Some(counter)
         });
         let _ = counter.map(|counter| hostcalls::increment_metric(counter, 1));
+    }
+}
+
+#[allow(unsafe_code, reason = "a call of the host, which hands over memory")]
+mod map {
+    use proxy_wasm::types::MapType;
+
+    /// The status of a call that went well; the others need not be told apart.
+    const OK: u32 = 0;
+
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        fn proxy_get_header_map_pairs(
+            map_type: MapType,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+    }
+
+    /// All pairs of a map, serialized (proxy-wasm ABI 0.2.1, `proxy_get_header_map_pairs`).
+    pub(super) fn get(map_type: MapType) -> Option<Vec<u8>> {
+        let (mut data, mut size) = (std::ptr::null_mut(), 0);
+        // SAFETY: both are places that the host writes one value to. The SDK declares the call alike,
+        // but for the status, of which it believes that the host knows no others.
+        let status = unsafe { proxy_get_header_map_pairs(map_type, &raw mut data, &raw mut size) };
+        if status != OK {
+            return None;
+        }
+        if data.is_null() {
+            return Some(Vec::new());
+        }
+        // SAFETY: the host upholds that `data` is what it was given by this module's
+        // `proxy_on_memory_allocate(size)`, whose memory is a boxed slice of `size` bytes of the
+        // global allocator; all of them were written, and nobody else frees them.
+        Some(unsafe { Vec::from_raw_parts(data, size, size) })
     }
 }

@@ -65,6 +65,7 @@ struct Stream {
 
 impl Context for Stream {}
 
+/// An event that is implemented here is named in `xtask/src/wasm.rs` too, or Envoy never tells it.
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let verdict = match &self.recheck {

@@ -8,7 +8,7 @@ use super::{
     identity::{self, Identity, Token},
     variables::GateVariables,
 };
-use crate::{Cause, CheckOutcome, Header, Host, Verdict, bearer, checks};
+use crate::{Cause, CheckOutcome, Headers, Host, Verdict, bearer, checks};
 
 /// A caller whose identity is settled by other means than a token, as in a record of a request
 /// that was let through.
@@ -75,7 +75,7 @@ impl Gate {
     fn explain_identity(
         &self,
         host: &impl Host,
-        headers: &[Header],
+        headers: &Headers,
         identity: &Identity,
     ) -> Explanation {
         let table = &self.policy.table;

@@ -21,7 +21,7 @@ use policy_model::table::{ArchivedCheckRow, ArchivedTenantRow, GateTable};
 use tenancy::{TenantId, problem::Problem};
 
 use crate::{
-    ConfigureError, Header, Host, Level, Note, Verdict, bearer,
+    ConfigureError, Headers, Host, Level, Note, Verdict, bearer,
     cache::Generations,
     checks,
     denial::{Authority, Denial},
@@ -154,7 +154,7 @@ impl Gate {
     fn decide(
         &self,
         host: &impl Host,
-        headers: &[Header],
+        headers: &Headers,
     ) -> Result<(&ArchivedTenantRow, Admission), Denial> {
         let token = bearer::token(headers)?;
         let now = host.now();
@@ -179,7 +179,7 @@ impl Gate {
     fn check(
         &self,
         host: &impl Host,
-        headers: &[Header],
+        headers: &Headers,
         identity: &Identity,
         row: &ArchivedTenantRow,
         now: u64,

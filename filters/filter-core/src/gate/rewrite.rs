@@ -4,7 +4,7 @@ use policy_model::table::ArchivedTenantRow;
 use tenancy::headers;
 
 use super::Admission;
-use crate::{Header, bearer};
+use crate::{Headers, bearer};
 
 /// What Envoy's router obeys: timeouts, retries, alternative hosts. A client sets none of them.
 const ENVOY_PREFIX: &str = "x-envoy-";
@@ -13,9 +13,9 @@ const ENVOY_PREFIX: &str = "x-envoy-";
 ///
 /// The customer's token stays here: behind the gate the passport is the only claim, and a node
 /// that were broken into would hold no token that works at the customer's other services.
-pub(super) fn withheld(headers: &[Header]) -> Vec<&str> {
+pub(super) fn withheld(headers: &Headers) -> Vec<&str> {
     let mut names: Vec<&str> =
-        headers.iter().map(|(name, _)| name.as_str()).filter(|name| !travels_on(name)).collect();
+        headers.iter().map(|(name, _)| name).filter(|name| !travels_on(name)).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -5,7 +5,7 @@ use policy_model::table::{ArchivedDataPlaneRow, ArchivedTenantRow, ArchivedTierR
 
 use super::identity::Token;
 use crate::{
-    Header,
+    Headers,
     request::{Request, borrowed},
     rows,
 };
@@ -24,7 +24,7 @@ pub(super) struct GateVariables<'a> {
 impl<'a> GateVariables<'a> {
     /// `now` is in Unix nanoseconds, `expires_at` (the token's `exp`) in Unix seconds.
     pub(super) fn new(
-        headers: &'a [Header],
+        headers: &'a Headers,
         (token, expires_at): (Option<&'a Token>, u64),
         table: &'a GateTable,
         tenant: &'a ArchivedTenantRow,

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use crate::{CasMismatch, Header, Host, Level, Note};
+use crate::{CasMismatch, Header, Headers, Host, Level, Note};
 
 pub use native::verify_signature;
 pub use shared_data::SharedData;
@@ -159,8 +159,8 @@ impl MemoryHost {
 }
 
 impl Host for MemoryHost {
-    fn request_headers(&self) -> Vec<Header> {
-        self.request()
+    fn request_headers(&self) -> Headers {
+        self.request().into_iter().collect()
     }
 
     fn change_request_headers(&self, remove: &[&str], set: &[(&str, &[u8])]) {

@@ -4,7 +4,7 @@ use expression::{Value, Variables};
 use policy_model::table::{ArchivedNodeTenantRow, ArchivedTierRow, NodeTable};
 
 use crate::{
-    Header,
+    Headers,
     request::{Request, borrowed},
     rows,
 };
@@ -21,7 +21,7 @@ pub(super) struct NodeVariables<'a> {
 impl<'a> NodeVariables<'a> {
     /// `now` is in Unix nanoseconds.
     pub(super) fn new(
-        headers: &'a [Header],
+        headers: &'a Headers,
         table: &'a NodeTable,
         tenant: &'a ArchivedNodeTenantRow,
         now: u64,
