@@ -213,8 +213,9 @@ fn denied(expected: &Denied, observed: &Observed) -> Result<(), Mismatch> {
     hold!(is_it, told(), said(status, body));
     let is_whole = problem.0.get("status") == Some(&Value::from(status))
         && !problem.text("detail").is_empty()
+        && !problem.text("revision").is_empty()
         && problem.text("error") == problem.text("detail");
-    hold!(is_whole, "a problem with its status, detail and error", said(status, body));
+    hold!(is_whole, "a problem with its status, detail, error and revision", said(status, body));
     if let Some(message) = &expected.message {
         let found = problem.text("detail");
         hold!(found == message, format!("the message `{message}`"), format!("`{found}`"));

@@ -12,7 +12,7 @@ use policy_model::{
     compile::compile,
     diagnostic::{Diagnostic, Diagnostics, Origin, Severity},
     resolved::{Issuer, Resolved, Tenant},
-    spec::{self, Algorithm, Kind, Resource},
+    spec::{self, Algorithm, IssuerSpec, Kind, Resource},
     table::SealedKeyRow,
 };
 
@@ -199,6 +199,14 @@ impl Deployment {
         })
     }
 
+    /// The Issuer called `name` as it is written, where lists are in their author's order.
+    pub(crate) fn issuer_spec(&self, name: &str) -> Option<&IssuerSpec> {
+        self.resources.iter().find_map(|resource| match resource {
+            Resource::Issuer(issuer) if issuer.metadata.name == name => Some(&issuer.spec),
+            _ => None,
+        })
+    }
+
     /// The key of the Issuer called `name` for `algorithm`.
     pub(crate) fn key(&self, name: &str, algorithm: Algorithm) -> Result<&Key, Error> {
         self.issuer(name)?;
@@ -265,7 +273,8 @@ fn put(resources: &mut Vec<Resource>, resource: Resource) {
 
 /// The checks that ship, by their names.
 fn shipped_checks() -> Result<BTreeMap<String, Resource>, Diagnostics> {
-    Ok(BTreeMap::new())
+    let checks = catalog::shipped().iter();
+    checks.map(|check| Ok((check.name.to_owned(), check.resource()?))).collect()
 }
 
 pub(crate) fn mistake(origin: Origin, message: String) -> Diagnostics {

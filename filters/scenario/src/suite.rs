@@ -59,8 +59,9 @@ impl Suite {
     ///
     /// In a folder, a YAML file with an `apiVersion` holds resources, and every other one is a
     /// scenario. A scenario starts from `resources` where they are given, else from the nearest
-    /// `deployment.yaml` in its folder or above it, up to the path that was given, else from the
-    /// one that ships. The checks among a folder's other resources can be named by scenarios.
+    /// `deployment.yaml` in its folder or above it (no further up than a folder that was given),
+    /// else from the one that ships. The checks among a folder's other resources can be named by scenarios, and
+    /// by one that is given as a file, those of its folder.
     ///
     /// # Errors
     /// Every mistake in the scenarios and their resources.
@@ -217,7 +218,8 @@ impl Found {
         if path.is_dir() {
             found.add_folder(path)?;
         } else {
-            found.scenarios.push(path.to_owned());
+            found.add_folder(folder_of(path))?;
+            found.scenarios = vec![path.to_owned()];
         }
         Ok(found)
     }
@@ -263,7 +265,16 @@ impl Found {
     }
 }
 
+/// The folder of a file. A name alone is in the folder where the command runs.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 fn nearest_deployment(file: &Path, top: &Path) -> Option<PathBuf> {
-    let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(top));
+    let folders =
+        file.ancestors().skip(1).take_while(|folder| file == top || folder.starts_with(top));
     folders.map(|folder| folder.join(DEPLOYMENT)).find(|file| file.is_file())
 }

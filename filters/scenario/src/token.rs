@@ -7,7 +7,7 @@ use jwt_simple::{
     claims::JWTClaims,
     prelude::{Claims, Duration, HS256Key, MACLike as _},
 };
-use policy_model::{resolved::Issuer, spec::Algorithm};
+use policy_model::spec::{Algorithm, IssuerSpec};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -27,7 +27,9 @@ pub(crate) fn make(deployment: &Deployment, spec: &TokenSpec, now: u64) -> Resul
         .issuer
         .as_deref()
         .ok_or_else(|| Error::request("expected `issuer` or `raw` under `token`, found neither"))?;
-    let issuer = deployment.issuer(name)?;
+    let unknown = || Error::request(format!("expected an Issuer `{name}`"));
+    deployment.issuer(name)?;
+    let issuer = deployment.issuer_spec(name).ok_or_else(unknown)?;
     let alg = spec.alg.unwrap_or(Algorithm::ES256);
     let key = deployment.key(name, alg)?;
     let signer = match &spec.signed_by {
@@ -45,6 +47,24 @@ pub(crate) fn make(deployment: &Deployment, spec: &TokenSpec, now: u64) -> Resul
     }
 }
 
+/// A token with exactly these claims, signed as the issuer that they name would, or as a stranger
+/// would where they name none of the deployment.
+pub(crate) fn of_claims(
+    deployment: &Deployment,
+    claims: &Map<String, Value>,
+    alg: Option<Algorithm>,
+) -> Result<String, Error> {
+    let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+    let issuer = deployment.resolved().issuers.get(iss);
+    let alg = alg.or_else(|| issuer.and_then(|issuer| issuer.algorithms.first().copied()));
+    let known = issuer.zip(alg).and_then(|(issuer, alg)| deployment.key(&issuer.name, alg).ok());
+    let key = match known {
+        Some(key) => key.clone(),
+        None => Key::strange()?.0,
+    };
+    signed(&jose_header(&TokenSpec::default(), &key), claims, &key)
+}
+
 fn jose_header(spec: &TokenSpec, key: &Key) -> Map<String, Value> {
     let mut header = Map::new();
     header.insert("alg".to_owned(), key.algorithm.as_str().into());
@@ -57,7 +77,7 @@ fn jose_header(spec: &TokenSpec, key: &Key) -> Map<String, Value> {
     header
 }
 
-fn claims(issuer: &Issuer, spec: &TokenSpec, now: u64) -> Result<Map<String, Value>, Error> {
+fn claims(issuer: &IssuerSpec, spec: &TokenSpec, now: u64) -> Result<Map<String, Value>, Error> {
     let first = issuer.orgs.first().map(ToString::to_string);
     let org = spec.org.clone().or(first).ok_or_else(|| Error::request("the issuer has no org"))?;
     let expires_at = now.saturating_add_signed(spec.expires_in.unwrap_or(DEFAULT_LIFETIME_SECS));

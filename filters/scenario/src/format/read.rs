@@ -7,7 +7,7 @@ use policy_model::{
     diagnostic::{Diagnostic, Diagnostics, Origin, Severity},
     spec::{self, Mode},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Spanned};
 
@@ -76,6 +76,52 @@ struct StepSpec {
     expect: Spanned<ExpectationSpec>,
 }
 
+/// A request alone, in the words of a scenario's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestSpec {
+    #[serde(default)]
+    to: Target,
+    #[serde(default)]
+    token: Option<TokenSpec>,
+    #[serde(default)]
+    passport: Option<PassportSpec>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    host: Option<String>,
+    #[serde(default)]
+    body_bytes: Option<u64>,
+    #[serde(default)]
+    chunked: bool,
+}
+
+impl Request {
+    /// The request that `text` holds, which is what `file` does, in the words of a scenario's.
+    ///
+    /// # Errors
+    /// Every mistake, with its place.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Diagnostics> {
+        let reader = Reader { file: file.display().to_string(), text };
+        let spec: RequestSpec = reader.read().map_err(|mistake| Diagnostics(vec![mistake]))?;
+        Ok(Self {
+            to: spec.to,
+            token: spec.token,
+            passport: spec.passport,
+            headers: spec.headers,
+            method: spec.method,
+            path: spec.path,
+            host: spec.host,
+            body_bytes: spec.body_bytes,
+            chunked: spec.chunked,
+        })
+    }
+}
+
 impl Scenario {
     /// Reads the scenario in `file`.
     ///
@@ -95,7 +141,7 @@ impl Scenario {
     /// Every mistake, with its place.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Diagnostics> {
         let reader = Reader { file: file.display().to_string(), text };
-        let document = reader.document().map_err(|mistake| Diagnostics(vec![mistake]))?;
+        let document = reader.read().map_err(|mistake| Diagnostics(vec![mistake]))?;
         reader.scenario(file, document)
     }
 }
@@ -106,7 +152,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn document(&self) -> Result<Document, Diagnostic> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let (line, column) =
