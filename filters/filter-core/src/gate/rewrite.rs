@@ -9,6 +9,10 @@ use crate::{Headers, bearer};
 /// What Envoy's router obeys: timeouts, retries, alternative hosts. A client sets none of them.
 const ENVOY_PREFIX: &str = "x-envoy-";
 
+/// Where the request came from. An ingress sets it itself, over whatever the client said, and it
+/// steers nothing; to take it away would be one host call more for every request.
+const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
+
 /// The names of the client's headers that are not the client's to set, each once.
 ///
 /// The customer's token stays here: behind the gate the passport is the only claim, and a node
@@ -35,7 +39,7 @@ pub(super) fn added<'a>(
 
 fn travels_on(name: &str) -> bool {
     !(headers::is_internal(name.as_bytes())
-        || starts_with(name, ENVOY_PREFIX)
+        || (starts_with(name, ENVOY_PREFIX) && !name.eq_ignore_ascii_case(EXTERNAL_ADDRESS))
         || name.eq_ignore_ascii_case(bearer::AUTHORIZATION))
 }
 

@@ -59,11 +59,13 @@ fn headers_that_steer_are_dropped_whatever_their_case() {
         headers.push(header(name, "smuggled"));
     }
     headers.push(header("x-mine", "kept"));
+    headers.push(header("x-envoy-external-address", "192.0.2.7"));
     assert_eq!(worker.ask(headers), FORWARD);
     let sent = worker.host.request();
     assert!(!sent.iter().any(|(_, value)| value == b"smuggled"), "{sent:?}");
     assert_eq!(only(&sent, headers::CLUSTER), "plane/shared");
     assert_eq!(only(&sent, "x-mine"), "kept");
+    assert_eq!(only(&sent, "x-envoy-external-address"), "192.0.2.7");
 }
 
 /// A token of UA's issuer with some claims set, or removed where the value is null.
