@@ -26,6 +26,8 @@ use crate::ArtifactError;
 #[derive(Clone)]
 pub struct Mapped {
     map: Arc<Mmap>,
+    /// Less than is mapped where there is nothing, of which there is no mapping.
+    length: usize,
     digest: Digest,
 }
 
@@ -41,7 +43,7 @@ impl Mapped {
             return Err(ArtifactError::Empty { digest: *digest });
         }
         let map = map(file).map_err(ArtifactError::io("map", path))?;
-        Ok(Self { map: Arc::new(map), digest: *digest })
+        Ok(Self { length: map.len(), map: Arc::new(map), digest: *digest })
     }
 
     /// Maps `file` and checks that it holds the bytes that `expected` names.
@@ -64,10 +66,10 @@ impl Mapped {
     /// # Errors
     /// What the operating system said where it gave no memory.
     pub fn copied(bytes: &[u8]) -> std::io::Result<Self> {
-        // An empty mapping is none; one byte stands for it.
         let mut map = MmapMut::map_anon(bytes.len().max(1))?;
         map.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        Ok(Self { map: Arc::new(map.make_read_only()?), digest: Digest::of(bytes) })
+        let (length, digest) = (bytes.len(), Digest::of(bytes));
+        Ok(Self { map: Arc::new(map.make_read_only()?), length, digest })
     }
 
     /// The digest that was found over these bytes.
@@ -89,7 +91,7 @@ impl Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.map
+        self.map.get(..self.length).unwrap_or_default()
     }
 }
 

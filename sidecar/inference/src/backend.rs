@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
+use artifact::Mapped;
+
 use crate::{InferError, Inputs, LoadError, Outputs, Signature};
 
 /// Turns model files into models that run on one kind of processor.
+///
+/// What is computed is said by a package's [`crate::plan::Plan`], which knows nothing of how: a
+/// backend for another processor reads the same plan, and takes the weights from whichever layout
+/// of panels it can read, or unpacks one (`kernels::Panels::unpack`).
 pub trait Backend: Send + Sync {
-    /// Reads an ONNX file and prepares it to run. Blocks, for milliseconds to seconds.
+    /// Prepares a file to run: a package (`.bha`), or an ONNX file. Blocks: a package with a plan
+    /// takes time by the size of its graph, tens of microseconds; everything else is parsed and
+    /// optimised, which takes milliseconds to seconds.
     ///
-    /// `onnx` may be a mapped file: nothing of it is kept that would need it to stay mapped.
+    /// The model keeps the file mapped for as long as it needs it.
     ///
     /// # Errors
     /// A [`LoadError`] for every file that cannot be run; no content of a file ends the process by
     /// a panic.
-    fn load(&self, onnx: &[u8]) -> Result<Arc<dyn Model>, LoadError>;
+    fn load(&self, file: &Mapped) -> Result<Arc<dyn Model>, LoadError>;
 
     /// The backend's name, for logs and metrics.
     fn name(&self) -> &'static str;
@@ -34,6 +42,16 @@ pub trait Model: Send + Sync {
     /// An [`InferError`] that is the caller's where the inputs do not fit the signature, and the
     /// model's where it fails on them.
     fn infer(&self, inputs: Inputs) -> Result<Outputs, InferError>;
+
+    /// As [`Model::infer`], into tensors that an earlier answer left. A backend that can, uses
+    /// their memory again and allocates none.
+    ///
+    /// # Errors
+    /// As of [`Model::infer`]; `outputs` then holds nothing to rely on.
+    fn infer_into(&self, inputs: &Inputs, outputs: &mut Outputs) -> Result<(), InferError> {
+        *outputs = self.infer(inputs.clone())?;
+        Ok(())
+    }
 
     /// About how many bytes of memory the model keeps for itself, beside its mapped file.
     fn private_bytes(&self) -> u64;

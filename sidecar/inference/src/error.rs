@@ -2,7 +2,9 @@
 
 use tenancy::problem::Problem;
 
-use crate::DataType;
+use artifact::PackageError;
+
+use crate::{DataType, plan::PlanError};
 
 /// Why a file is no model that can be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +61,18 @@ pub enum LoadError {
         /// What the backend said.
         detail: String,
     },
+    /// The file starts as a package does and is none.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The package's plan cannot be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A package that changes another one.
+    #[error("expected a package that stands for itself, found one with a base: pack it whole")]
+    Base,
+    /// A package without a plan and without the file that it was made of.
+    #[error("expected a plan or a source in the package, found neither: pack the model again")]
+    NoSource,
     /// The backend panicked over the file.
     #[error("the model's graph makes the backend fail: {detail}")]
     Panicked {

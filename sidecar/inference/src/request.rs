@@ -51,7 +51,7 @@ impl Inputs {
 }
 
 /// The tensors of one answer, in the order of the model's signature.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outputs {
     batch: u64,
     tensors: Vec<Tensor>,
@@ -60,6 +60,13 @@ pub struct Outputs {
 impl Outputs {
     pub(crate) const fn new(batch: u64, tensors: Vec<Tensor>) -> Self {
         Self { batch, tensors }
+    }
+
+    /// Makes it an answer of `batch` rows in `count` tensors, and gives those to be written over.
+    pub(crate) fn reuse(&mut self, batch: u64, count: usize) -> impl Iterator<Item = &mut Tensor> {
+        self.batch = batch;
+        self.tensors.resize_with(count, Tensor::default);
+        self.tensors.iter_mut()
     }
 
     /// How many rows were answered, as [`Signature::check`](crate::Signature::check) counted them.

@@ -1,6 +1,7 @@
 //! Tensors whose shape and data agree.
 
 use half::f16;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{DataType, InferError};
 
@@ -86,8 +87,14 @@ impl TensorData {
     }
 }
 
+impl Default for TensorData {
+    fn default() -> Self {
+        Self::Fp32(vec![])
+    }
+}
+
 /// A named tensor that has exactly as many elements as its shape says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tensor {
     name: String,
     shape: Vec<u64>,
@@ -113,6 +120,46 @@ impl Tensor {
                 Err(InferError::LengthMismatch { input: name, shape, expected, found })
             }
             None => Err(InferError::ShapeTooLarge { input: name, shape }),
+        }
+    }
+
+    /// Makes it another tensor, in the memory that it has: of `datatype`, which is one of those that
+    /// plans know, with the elements that `bytes` are.
+    pub(crate) fn write(
+        &mut self,
+        name: &str,
+        shape: impl Iterator<Item = u64>,
+        datatype: DataType,
+        bytes: &[u8],
+    ) {
+        if self.name != name {
+            name.clone_into(&mut self.name);
+        }
+        self.shape.clear();
+        self.shape.extend(shape);
+        if self.data.datatype() != datatype {
+            self.data = match datatype {
+                DataType::Bool => TensorData::Bool(vec![]),
+                DataType::Int32 => TensorData::Int32(vec![]),
+                DataType::Int64 => TensorData::Int64(vec![]),
+                DataType::Fp64 => TensorData::Fp64(vec![]),
+                _ => TensorData::Fp32(vec![]),
+            };
+        }
+        fn fill<T: FromBytes + Immutable + KnownLayout + Clone>(to: &mut Vec<T>, bytes: &[u8]) {
+            to.clear();
+            to.extend_from_slice(<[T]>::ref_from_bytes(bytes).unwrap_or_default());
+        }
+        match &mut self.data {
+            TensorData::Bool(values) => {
+                values.clear();
+                values.extend(bytes.iter().map(|byte| *byte != 0));
+            }
+            TensorData::Int32(values) => fill(values, bytes),
+            TensorData::Int64(values) => fill(values, bytes),
+            TensorData::Fp32(values) => fill(values, bytes),
+            TensorData::Fp64(values) => fill(values, bytes),
+            _ => {}
         }
     }
 

@@ -11,7 +11,7 @@ use inference::{
 use onnx::{Element, Is, Named, Unknown};
 
 fn load(model: &tract_onnx::pb::ModelProto) -> Result<Arc<dyn Model>, LoadError> {
-    CpuBackend::new(Limits::default()).load(&onnx::bytes(model))
+    CpuBackend::new(Limits::default()).load(&onnx::file(model))
 }
 
 fn floats(name: &str, shape: &[u64], values: Vec<f32>) -> Tensor {

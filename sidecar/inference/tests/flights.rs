@@ -5,11 +5,14 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use artifact::{Identity, Mapped};
 use flate2::read::GzDecoder;
 use inference::{
-    Backend, DataType, Inputs, Model, Tensor, TensorData, TensorSpec, cpu::CpuBackend,
+    Backend, DataType, Inputs, Model, Pack, Tensor, TensorData, TensorSpec, cpu::CpuBackend, pack,
+    plan::WeightKind,
 };
 
 type Flight = HashMap<String, String>;
@@ -53,6 +56,16 @@ fn minutes(model: &dyn Model, flights: &[&Flight]) -> Vec<f32> {
     }
 }
 
+/// The model as its package runs it, which it does by a plan.
+fn packed(onnx: &[u8]) -> Arc<dyn Model> {
+    let identity = Identity::default();
+    let options =
+        Pack { identity, weights: WeightKind::F32, largest_deviation: 0.0, with_source: false };
+    let packed = pack(onnx, &options).unwrap();
+    assert!(matches!(packed.path, inference::Path::Plan { .. }), "{:?}", packed.path);
+    CpuBackend::default().load(&Mapped::copied(&packed.bytes).unwrap()).unwrap()
+}
+
 #[test]
 fn every_model_of_the_example_predicts_flights_that_it_never_saw() {
     let (models, sample_path) = (example().join("models"), example().join("sample.csv.gz"));
@@ -73,8 +86,10 @@ fn every_model_of_the_example_predicts_flights_that_it_never_saw() {
     assert!(!files.is_empty(), "no models in {}", models.display());
     for file in files {
         let name = file.file_stem().unwrap().to_str().unwrap().to_uppercase();
-        let model = CpuBackend::default().load(&fs::read(&file).unwrap()).unwrap();
+        let onnx = fs::read(&file).unwrap();
+        let model = CpuBackend::default().load(&Mapped::copied(&onnx).unwrap()).unwrap();
         assert_eq!(model.unoptimised(), None, "{name}");
+        let packed = packed(&onnx);
 
         let own = |flight: &&Flight| name == "POOLED" || flight["carrier"] == name;
         let stride = (flights.iter().filter(own).count() / FLIGHTS_A_MODEL).max(1);
@@ -85,6 +100,10 @@ fn every_model_of_the_example_predicts_flights_that_it_never_saw() {
             continue;
         }
         let together = minutes(&*model, &some);
+        for (plain, planned) in together.iter().zip(minutes(&*packed, &some)) {
+            let near = (plain - planned).abs() <= 1e-5 * plain.abs().max(1.0);
+            assert!(near, "{name}: {planned} from the package, {plain} from the file");
+        }
         let error: f64 = together
             .iter()
             .zip(&some)

@@ -5,6 +5,7 @@ mod onnx;
 
 use std::sync::Arc;
 
+use artifact::Mapped;
 use inference::{
     Backend, DataType, InferError, Inputs, Limits, LoadError, Model, Tensor, TensorData,
     cpu::CpuBackend,
@@ -15,7 +16,7 @@ use tenancy::problem::Problem;
 use tract_onnx::pb::ModelProto;
 
 fn load_within(model: &ModelProto, limits: Limits) -> Result<Arc<dyn Model>, LoadError> {
-    CpuBackend::new(limits).load(&onnx::bytes(model))
+    CpuBackend::new(limits).load(&onnx::file(model))
 }
 
 fn load(model: &ModelProto) -> Result<Arc<dyn Model>, LoadError> {
@@ -249,7 +250,9 @@ fn a_category_outside_the_table_fails_its_request_and_no_other() {
 
 #[test]
 fn a_file_that_is_no_model_is_refused() {
-    let load = |bytes: &[u8]| CpuBackend::default().load(bytes).map(|_| ()).unwrap_err();
+    let load = |bytes: &[u8]| {
+        CpuBackend::default().load(&Mapped::copied(bytes).unwrap()).map(|_| ()).unwrap_err()
+    };
     assert_eq!(load(b""), LoadError::NoGraph);
     assert!(matches!(load(b"<html>not found</html>"), LoadError::NotOnnx { .. }));
     let whole = onnx::bytes(&onnx::mlp(Unknown));
@@ -339,7 +342,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_end_the_process(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
-        let _ = CpuBackend::default().load(&bytes);
+        let _ = CpuBackend::default().load(&Mapped::copied(&bytes).unwrap());
     }
 
     /// Bytes that are nearly a model get further in than noise does.
@@ -360,7 +363,7 @@ proptest! {
             bytes[at] = value;
         }
         let limits = Limits { max_batch: 4, max_tensor_bytes: 1 << 20 };
-        if let Ok(model) = CpuBackend::new(limits).load(&bytes) {
+        if let Ok(model) = CpuBackend::new(limits).load(&Mapped::copied(&bytes).unwrap()) {
             let inputs = model.signature().inputs.iter().map(|spec| {
                 let shape: Vec<u64> = spec.shape.iter().map(|&dim| u64::try_from(dim).unwrap_or(2)).collect();
                 let count = shape.iter().product::<u64>() as usize;

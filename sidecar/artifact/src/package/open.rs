@@ -38,7 +38,7 @@ impl Package {
     /// # Errors
     /// [`PackageError`], for every file that is not laid out as a package is.
     pub fn open(file: Mapped) -> Result<Self, PackageError> {
-        let checked = Checked::try_new(file, |file| check(file))?;
+        let checked = Checked::try_new(file, check)?;
         Ok(Self { checked })
     }
 

@@ -16,7 +16,9 @@ use super::{
     convert,
     graph::Graph,
 };
-use crate::{InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec};
+use crate::{
+    InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec, operators,
+};
 
 /// What tract keeps for a node beside its tensors: measured in the hundreds of bytes, rounded up.
 const BYTES_PER_NODE: u64 = 2048;
@@ -29,15 +31,33 @@ pub(super) struct CpuModel {
     unoptimised: Option<String>,
 }
 
-impl CpuModel {
-    pub(super) fn load(onnx: &[u8], limits: Limits) -> Result<Self, LoadError> {
+/// A file that tract could read: its graph, typed, and what it declares.
+pub(crate) struct Typed {
+    pub(crate) graph: TypedModel,
+    pub(crate) signature: Signature,
+}
+
+impl Typed {
+    /// Reads an ONNX file.
+    pub(crate) fn read(onnx: &[u8]) -> Result<Self, LoadError> {
         let Graph { proto, inputs, outputs, metadata } = Graph::read(onnx)?;
-        let typed = attempt(|| {
-            let model =
-                tract_onnx::onnx().with_ignore_value_info(true).model_for_proto_model(&proto)?;
+        let graph = attempt(|| {
+            let model = operators::onnx().model_for_proto_model(&proto)?;
             with_countable_outputs(with_declared_inputs(model, &inputs)?.into_typed()?)
         })?;
-        drop(proto);
+        let outputs = answered(&graph, outputs)?;
+        Ok(Self { graph, signature: Signature { inputs, outputs, metadata } })
+    }
+
+    /// The graph as simple as tract can make it without choosing kernels.
+    pub(crate) fn simplified(&self) -> Result<TypedModel, LoadError> {
+        attempt(|| self.graph.clone().into_decluttered())
+    }
+}
+
+impl CpuModel {
+    pub(super) fn load(onnx: &[u8], limits: Limits) -> Result<Self, LoadError> {
+        let Typed { graph: typed, mut signature } = Typed::read(onnx)?;
         let max_batch = batch_within(&typed, limits)?;
         let (optimised, unoptimised) = match attempt(|| typed.clone().into_optimized()) {
             Ok(optimised) => (optimised, None),
@@ -46,14 +66,14 @@ impl CpuModel {
                 (typed, Some(refusal.to_string()))
             }
         };
-        let outputs = answered(&optimised, outputs)?;
+        let names = signature.outputs.into_iter().map(|spec| spec.name).collect();
+        signature.outputs = answered(&optimised, names)?;
         let private_bytes = kept_bytes(&optimised, onnx.len() as u64);
         let options = RunOptions {
             executor: Some(multithread::Executor::SingleThread),
             ..RunOptions::default()
         };
         let plan = attempt(|| optimised.into_runnable_with_options(&options))?;
-        let signature = Signature { inputs, outputs, metadata };
         Ok(Self { plan, signature, max_batch, private_bytes, unoptimised })
     }
 }

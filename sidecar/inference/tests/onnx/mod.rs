@@ -1,6 +1,6 @@
 //! ONNX files, written by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 use prost::Message;
 use tract_onnx::pb::{
@@ -105,6 +105,10 @@ pub fn model(
 
 pub fn bytes(model: &ModelProto) -> Vec<u8> {
     model.encode_to_vec()
+}
+
+pub fn file(model: &ModelProto) -> artifact::Mapped {
+    artifact::Mapped::copied(&bytes(model)).unwrap()
 }
 
 pub fn with_metadata(mut model: ModelProto, key: &str, value: &str) -> ModelProto {

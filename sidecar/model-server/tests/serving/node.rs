@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use artifact::Mapped;
 use inference::{Backend, Inputs, Tensor, TensorData, cpu::CpuBackend};
 use model_server::{Listen, NodeToken, Options};
 use reqwest::{Method, StatusCode};
@@ -196,7 +197,7 @@ pub fn expected_air_time(name: &str) -> f32 {
         tensor("sched_minutes", TensorData::Fp32(vec![375.0])),
         tensor("dep_delay", TensorData::Fp32(vec![4.0])),
     ]);
-    let model = CpuBackend::default().load(&onnx(name)).unwrap();
+    let model = CpuBackend::default().load(&Mapped::copied(&onnx(name)).unwrap()).unwrap();
     let outputs = model.infer(inputs.unwrap()).unwrap().into_tensors();
     let TensorData::Fp32(values) = outputs[0].data() else { panic!("{outputs:?}") };
     values[0]

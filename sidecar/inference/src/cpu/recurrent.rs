@@ -1,0 +1,92 @@
+//! Recurrent operators get the initial state that ONNX says they have where none is given.
+//!
+//! tract makes such a state itself, and panics where the batch is not a number yet. A state of
+//! zeros, as large as the batch is when a request comes, says the same in operators that it types.
+
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+    tensor_proto::DataType,
+};
+
+/// The inputs of `LSTM`, `GRU` and `RNN` that are states, by their positions.
+const INITIAL_H: usize = 5;
+const INITIAL_C: usize = 6;
+
+pub(super) fn give_initial_states(graph: &mut GraphProto) {
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for (at, mut node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
+        let states: &[usize] = match node.op_type.as_str() {
+            "LSTM" => &[INITIAL_H, INITIAL_C],
+            "GRU" | "RNN" => &[INITIAL_H],
+            _ => &[],
+        };
+        let missing = |slot: &&usize| node.input.get(**slot).is_none_or(String::is_empty);
+        let missing: Vec<usize> = states.iter().filter(missing).copied().collect();
+        if !missing.is_empty()
+            && let Some(state) = zeros(&node, at, graph, &mut nodes)
+        {
+            for slot in missing {
+                if node.input.len() <= slot {
+                    node.input.resize(slot + 1, String::new());
+                }
+                if let Some(input) = node.input.get_mut(slot) {
+                    input.clone_from(&state);
+                }
+            }
+        }
+        nodes.push(node);
+    }
+    graph.node = nodes;
+}
+
+/// Adds what makes a state of zeros for `node`, and gives its name.
+fn zeros(
+    node: &NodeProto,
+    at: usize,
+    graph: &mut GraphProto,
+    nodes: &mut Vec<NodeProto>,
+) -> Option<String> {
+    let attribute = |name: &str| node.attribute.iter().find(|it| it.name == name);
+    let hidden = attribute("hidden_size")?.i;
+    let directions = attribute("direction").map_or(1, |it| 1 + i64::from(it.s == b"bidirectional"));
+    let batch_first = attribute("layout").is_some_and(|it| it.i == 1);
+    let name = |what: &str| format!("bulkhead.{at}.{what}");
+    let mut constant = |what: &str, value: i64| {
+        let name = name(what);
+        graph.initializer.push(TensorProto {
+            name: name.clone(),
+            dims: vec![1],
+            data_type: DataType::Int64 as i32,
+            int64_data: vec![value],
+            ..TensorProto::default()
+        });
+        name
+    };
+    let axis = constant("axis", i64::from(!batch_first));
+    let (directions, hidden) = (constant("directions", directions), constant("hidden", hidden));
+    let (shape, batch, dims, state) = (name("shape"), name("batch"), name("dims"), name("state"));
+    nodes.push(operator("Shape", &[node.input.first()?], &shape, None));
+    nodes.push(operator("Gather", &[&shape, &axis], &batch, None));
+    let parts =
+        if batch_first { [&batch, &directions, &hidden] } else { [&directions, &batch, &hidden] };
+    nodes.push(operator("Concat", &parts, &dims, Some("axis")));
+    nodes.push(operator("ConstantOfShape", &[&dims], &state, None));
+    Some(state)
+}
+
+fn operator(op: &str, inputs: &[&String], output: &str, zero: Option<&str>) -> NodeProto {
+    let attribute = zero.map(|name| AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Int as i32,
+        i: 0,
+        ..AttributeProto::default()
+    });
+    NodeProto {
+        name: output.to_owned(),
+        op_type: op.to_owned(),
+        input: inputs.iter().map(|it| (*it).clone()).collect(),
+        output: vec![output.to_owned()],
+        attribute: attribute.into_iter().collect(),
+        ..NodeProto::default()
+    }
+}

@@ -1,0 +1,135 @@
+//! Running a plan.
+//!
+//! A run binds the plan's symbols to the dimensions of its inputs, lays the slots out in one piece
+//! of memory, and does the steps in order. Every access is checked, so that a plan that lies about
+//! its shapes fails and reads nothing that is not its own.
+
+mod elementwise;
+mod memory;
+mod moves;
+mod products;
+mod reductions;
+mod text;
+
+pub(super) use memory::{AlignedBytes, Matrices, Workspace, bytes_of};
+
+use memory::{Fault, Frame, Operands};
+
+use crate::{
+    InferError, Inputs, Limits,
+    plan::{ArchivedStep, PackedPlan},
+};
+
+/// Answers a request; `inputs` were checked against the signature, and `order` says which of them
+/// is each input of the model. The answer stays in `workspace`: see [`Workspace::output`].
+pub(super) fn run(
+    plan: &PackedPlan,
+    matrices: &Matrices,
+    inputs: &Inputs,
+    limits: Limits,
+    workspace: &mut Workspace,
+) -> Result<(), InferError> {
+    let failed = |fault: Fault| InferError::Failed { detail: fault.to_string() };
+    workspace.prepare(plan, inputs, limits).map_err(failed)?;
+    for (at, step) in plan.plan().steps.iter().enumerate() {
+        workspace
+            .step(plan, matrices, inputs, step)
+            .map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
+    }
+    Ok(())
+}
+
+fn dispatch(
+    step: &ArchivedStep,
+    from: &Operands<'_>,
+    output: &mut [u8],
+    scratch: &mut kernels::Scratch,
+    matrices: &Matrices,
+) -> Result<(), Fault> {
+    match step {
+        ArchivedStep::Product { input, matrix, relu, .. } => {
+            products::product(from, input, matrix, *relu, output, scratch, matrices)
+        }
+        ArchivedStep::MatMul { left, right, dimensions, transposed, .. } => {
+            products::matmul(from, (left, right), dimensions, *transposed, output, scratch)
+        }
+        ArchivedStep::Unary { op, input, output: to } => {
+            elementwise::unary(from, op, input, to, output)
+        }
+        ArchivedStep::Binary { op, left, right, output: to } => {
+            elementwise::binary(from, op, (left, right), to, output)
+        }
+        ArchivedStep::Select { condition, yes, no, output: to } => {
+            elementwise::select(from, condition, (yes, no), to, output)
+        }
+        ArchivedStep::Cast { input, output: to } => elementwise::cast(from, input, to, output),
+        ArchivedStep::Move { input, output: to, axes, starts } => {
+            moves::strided(from, input, to, axes, starts, output)
+        }
+        ArchivedStep::Concat { axis, inputs, output: to } => {
+            moves::concat(from, axis, inputs, to, output)
+        }
+        ArchivedStep::Gather { axis, table, indices, output: to } => {
+            moves::gather(from, axis, (table, indices), to, output)
+        }
+        ArchivedStep::Category { input, texts, codes, otherwise, .. } => {
+            text::category(from, input, (texts, codes), otherwise.to_native(), output)
+        }
+        ArchivedStep::Softmax { input, axis, axes, log, .. } => {
+            reductions::softmax(from, input, (axis, axes), *log, output)
+        }
+        ArchivedStep::Reduce { op, input, axis, axes, .. } => {
+            reductions::reduce(from, op, input, (axis, axes), output)
+        }
+        ArchivedStep::RmsNorm { input, axis, epsilon, .. } => {
+            reductions::rms_norm(from, input, axis, epsilon.to_native(), output)
+        }
+    }
+}
+
+fn frame_error(what: &'static str) -> Fault {
+    Fault::Plan { what }
+}
+
+/// The numbers of `shape` before a range of dimensions, along it, and after it.
+fn around(shape: &[usize], axis: usize, axes: usize) -> Option<(usize, usize, usize)> {
+    let end = axis.checked_add(axes)?;
+    let product = |part: &[usize]| part.iter().product::<usize>();
+    Some((product(shape.get(..axis)?), product(shape.get(axis..end)?), product(shape.get(end..)?)))
+}
+
+impl Frame {
+    /// The dimensions of a value. None has more than [`crate::plan::MAX_RANK`].
+    fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, Fault> {
+        let value = plan.plan().value(value).ok_or(frame_error("a value that there is not"))?;
+        let mut shape = Shape::default();
+        for at in value.shape.iter() {
+            shape.push(self.dimension(at.to_native())?)?;
+        }
+        Ok(shape)
+    }
+}
+
+/// A few numbers without memory of their own.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    numbers: [usize; crate::plan::MAX_RANK],
+    rank: usize,
+}
+
+impl Shape {
+    fn push(&mut self, number: usize) -> Result<(), Fault> {
+        let to = self.numbers.get_mut(self.rank).ok_or(frame_error("too many dimensions"))?;
+        *to = number;
+        self.rank += 1;
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        self.numbers.get(..self.rank).unwrap_or_default()
+    }
+}
