@@ -1,0 +1,98 @@
+//! `bulkhead model inspect`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use artifact::{ArchivedTensor, Package, SectionKind};
+use clap::Args;
+use serde_json::{Value, json};
+use tenancy::Digest;
+
+use crate::table::Table;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The package.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let package = super::open(&arguments.file)?;
+    let said = said(&package);
+    if arguments.json {
+        println!("{said:#}");
+    } else {
+        print!("{}", table(&said));
+    }
+    Ok(())
+}
+
+fn said(package: &Package) -> Value {
+    let header = package.header();
+    let trained_on: Vec<&str> = header.identity.trained_on.iter().map(|it| it.as_str()).collect();
+    let tensor = |it: &ArchivedTensor| {
+        let shape: Vec<i64> = it.shape.iter().map(|dim| dim.to_native()).collect();
+        json!({ "name": it.name.as_str(), "datatype": it.datatype.as_str(), "shape": shape })
+    };
+    let sections: Vec<Value> = header
+        .sections
+        .iter()
+        .map(|it| {
+            json!({
+                "section": it.label(),
+                "offset": it.offset.to_native(),
+                "bytes": it.length.to_native(),
+                "digest": Digest::from_bytes(it.digest),
+            })
+        })
+        .collect();
+    let metadata: serde_json::Map<String, Value> =
+        header.metadata.iter().map(|it| (it.0.to_string(), json!(it.1.as_str()))).collect();
+    json!({
+        "digest": package.file().digest(),
+        "contents": package.digest(),
+        "bytes": package.file().len(),
+        "name": header.identity.name.as_str(),
+        "version": header.identity.version.as_str(),
+        "tenant": header.identity.tenant.as_deref(),
+        "trained_on": trained_on,
+        "producer": header.producer.as_str(),
+        "source": Digest::from_bytes(header.source),
+        "runs": if package.section(SectionKind::Plan).is_some() { "plan" } else { "tract" },
+        "inputs": header.inputs.iter().map(tensor).collect::<Vec<_>>(),
+        "outputs": header.outputs.iter().map(tensor).collect::<Vec<_>>(),
+        "metadata": metadata,
+        "sections": sections,
+    })
+}
+
+fn table(said: &Value) -> String {
+    let mut rows = Table::new(&["", ""]);
+    let text = |it: &Value| match it {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(parts) if parts.is_empty() => "-".to_owned(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    for key in ["name", "version", "tenant", "trained_on", "runs", "digest", "source", "producer"] {
+        rows.row([key.to_owned(), text(&said[key])]);
+    }
+    for key in ["inputs", "outputs"] {
+        for it in said[key].as_array().into_iter().flatten() {
+            let shape = format!("{} {} {}", text(&it["name"]), text(&it["datatype"]), it["shape"]);
+            rows.row([key.trim_end_matches('s').to_owned(), shape]);
+        }
+    }
+    let mut sections = Table::new(&["section", "offset", "bytes", "digest"]);
+    for it in said["sections"].as_array().into_iter().flatten() {
+        let cells = ["section", "offset", "bytes", "digest"].map(|key| text(&it[key]));
+        sections.row(cells);
+    }
+    format!("{}\n{}", rows.render().trim_start_matches('\n'), sections.render())
+}
