@@ -71,7 +71,7 @@ fn file_name(kind: Kind) -> String {
     name + ".json"
 }
 
-fn of_kind(kind: Kind) -> Value {
+pub(crate) fn of_kind(kind: Kind) -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let mut schema = document(&mut generator, kind);
     if let Some(members) = schema.as_object_mut() {

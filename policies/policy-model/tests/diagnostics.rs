@@ -155,6 +155,33 @@ status: {}
 }
 
 #[test]
+fn every_unknown_field_of_a_document_is_told_at_once() {
+    check_parse(
+        "# one
+---
+apiVersion: bulkhead.dev/v1
+kind: Tenant
+metadata: { name: org_ua, lables: { ä: b } }
+spec:
+  tier: gold
+  dataPlane: shared
+  rateLimit: { request: 1, burst: 1 }
+  models:
+    - name: eta
+      model: eta
+      verzion: pooled-1
+  suspendet:
+",
+        expect![[r#"
+            fleet.yaml:5:27: error: expected a field of name, labels, annotations, found `lables`; did you mean `labels`?
+            fleet.yaml:9:16: error: expected a field of burst, perSeconds, requests, found `request`; did you mean `requests`?
+            fleet.yaml:13:7: error: expected a field of model, name, otherVersions, version, found `verzion`; did you mean `version`?
+            fleet.yaml:14:3: error: expected a field of dataPlane, models, rateLimit, suspended, tier, found `suspendet`; did you mean `suspended`?
+        "#]],
+    );
+}
+
+#[test]
 fn a_value_that_does_not_fit_is_refused_where_it_stands() {
     check_parse(
         "apiVersion: bulkhead.dev/v1

@@ -6,6 +6,7 @@ mod issuer;
 mod model;
 mod parse;
 mod places;
+mod shape;
 mod tenant;
 mod tier;
 

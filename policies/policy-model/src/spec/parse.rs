@@ -3,8 +3,11 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter};
 
-use super::{API_VERSION, Kind, Metadata, Object, Places, Resource};
-use crate::diagnostic::{Diagnostic, Origin, Severity, closest, did_you_mean};
+use super::{
+    API_VERSION, Kind, Metadata, Object, Places, Resource,
+    shape::{self, unknown},
+};
+use crate::diagnostic::{Diagnostic, Origin, Severity, did_you_mean};
 
 /// The largest file accepted, in bytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
@@ -47,7 +50,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Resource>, Vec<Diagnostic>> {
         match parse_document(file, first_line, document) {
             Ok(Some(resource)) => resources.push(resource),
             Ok(None) => {}
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(found) => diagnostics.extend(found),
         }
     }
     if diagnostics.is_empty() { Ok(resources) } else { Err(diagnostics) }
@@ -69,15 +72,19 @@ fn documents(text: &str) -> Vec<(u64, &str)> {
     documents
 }
 
-fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Option<Resource>, Diagnostic> {
+fn parse_document(
+    file: &str,
+    first_line: u64,
+    text: &str,
+) -> Result<Option<Resource>, Vec<Diagnostic>> {
     let meaningful = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let Some(blank_lines) = text.lines().position(|line| meaningful(&line)) else {
         return Ok(None);
     };
     let line = u64::try_from(blank_lines).unwrap_or(0) + first_line;
     let source = Source { file, first_line, line, text };
-    let head: Head = source.read()?;
-    let fail = |message: String| diagnostic(file, line, 1, message);
+    let head: Head = source.read().map_err(|diagnostic| vec![diagnostic])?;
+    let fail = |message: String| vec![diagnostic(file, line, 1, message)];
     match head.api_version.as_deref() {
         Some(API_VERSION) => {}
         Some(other) => {
@@ -92,15 +99,17 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Option<Reso
         let mend = did_you_mean(&kind, Kind::ALL.iter().map(|kind| kind.as_str()));
         return Err(fail(format!("expected a kind of {}, found `{kind}`{mend}", kinds())));
     };
-    let resource = match known {
-        Kind::Tier => Resource::Tier(source.object()?),
-        Kind::DataPlane => Resource::DataPlane(source.object()?),
-        Kind::Issuer => Resource::Issuer(source.object()?),
-        Kind::Model => Resource::Model(source.object()?),
-        Kind::Tenant => Resource::Tenant(source.object()?),
-        Kind::Check => Resource::Check(source.object()?),
+    let read = || -> Result<Resource, Diagnostic> {
+        Ok(match known {
+            Kind::Tier => Resource::Tier(source.object()?),
+            Kind::DataPlane => Resource::DataPlane(source.object()?),
+            Kind::Issuer => Resource::Issuer(source.object()?),
+            Kind::Model => Resource::Model(source.object()?),
+            Kind::Tenant => Resource::Tenant(source.object()?),
+            Kind::Check => Resource::Check(source.object()?),
+        })
     };
-    Ok(Some(resource))
+    read().map(Some).map_err(|first| source.with_unknown_fields(*known, first))
 }
 
 fn kinds() -> String {
@@ -128,6 +137,20 @@ impl Source<'_> {
         })
     }
 
+    /// `first` is where reading stopped.
+    fn with_unknown_fields(&self, kind: Kind, first: Diagnostic) -> Vec<Diagnostic> {
+        let others = shape::unknown_fields(kind, self.text).into_iter().map(|unknown| {
+            let line = unknown.line + self.first_line - 1;
+            diagnostic(self.file, line, unknown.column, printable(&unknown.message))
+        });
+        let place = (first.origin.line, first.origin.column);
+        let mut all: Vec<Diagnostic> =
+            others.filter(|d| (d.origin.line, d.origin.column) != place).collect();
+        all.push(first);
+        all.sort_by_key(|d| (d.origin.line, d.origin.column));
+        all
+    }
+
     fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
@@ -150,12 +173,6 @@ impl Source<'_> {
             diagnostic(self.file, line, column, printable(&message))
         })
     }
-}
-
-fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let mend = closest(found, known.iter().copied())
-        .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-    format!("expected {what} of {}, found `{found}`{mend}", known.join(", "))
 }
 
 /// The message may quote the file; control characters are not sent to a terminal or a log.

@@ -143,7 +143,7 @@ fn align(written: &str, value: &str, offset: usize) -> Option<usize> {
 }
 
 /// A document's shape, with the place of every node.
-enum Node {
+pub(super) enum Node {
     Scalar,
     Sequence(Vec<Spanned<Node>>),
     Mapping(Vec<(String, Spanned<Node>)>),
