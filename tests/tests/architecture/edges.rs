@@ -19,10 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("filter-core", &["tenancy", "passport", "expression", "policy-model"]),
     ("gate", &["filter-core", "tenancy", "passport"]),
     ("recheck", &["filter-core", "tenancy", "passport"]),
-    (
-        "scenario",
-        &["tenancy", "passport", "policy-model", "catalog", "filter-core", "wasm-host"],
-    ),
+    ("scenario", &["tenancy", "passport", "policy-model", "catalog", "filter-core", "wasm-host"]),
     ("wasm-host", &[]),
     // xds-server: the control plane. The transport carries what it does not understand.
     ("xds", &[]),
@@ -43,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "tenancy",
             "passport",
+            "expression",
             "policy-model",
             "artifact",
             "inference",
@@ -57,8 +55,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "tenancy",
+            "passport",
             "policy-model",
+            "catalog",
+            "filter-core",
+            "scenario",
             "control-plane",
+            "artifact",
+            "inference",
             "model-server",
             "metering",
             "xds",
