@@ -6,6 +6,9 @@
 
 mod apply;
 mod dev_issuer;
+mod exit;
+mod model;
+mod operator;
 mod policy;
 mod server;
 mod sidecar;
@@ -44,8 +47,14 @@ enum Command {
     /// Write, test, try, push and take back isolation checks.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Make, show and check models as packages.
+    #[command(subcommand)]
+    Model(model::Command),
     /// Show what each proxy has in force, and what it refused.
     Status(status::Arguments),
+    /// Tokens for who may use the xds-server's HTTP API.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Show what was used.
     Usage(usage::Arguments),
 }
@@ -74,9 +83,11 @@ fn start(command: Command) -> Result<ExitCode> {
             Command::Sidecar(arguments) => Box::pin(sidecar::run(arguments)).await,
             Command::DevIssuer(arguments) => dev_issuer::run(arguments).await,
             Command::Up(arguments) => Box::pin(up::run(arguments)).await,
-            Command::Apply(arguments) => apply::run(arguments).await,
+            Command::Apply(arguments) => return Box::pin(apply::run(arguments)).await,
+            Command::Model(command) => model::run(command),
             Command::Status(arguments) => status::run(arguments).await,
             Command::Policy(command) => return Box::pin(policy::run(command)).await,
+            Command::Operator(command) => operator::run(command),
             Command::Usage(arguments) => usage::run(arguments).await,
         }?;
         Ok(ExitCode::SUCCESS)

@@ -33,6 +33,17 @@ impl Table {
     }
 }
 
+/// So many seconds, in the two largest units.
+pub(crate) fn age(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds}s"),
+        (0, 0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (0, hours, minutes, _) => format!("{hours}h{minutes}m"),
+        (days, hours, _, _) => format!("{days}d{hours}h"),
+    }
+}
+
 struct Column {
     width: usize,
     is_numeric: bool,
@@ -58,6 +69,14 @@ fn looks_numeric(cell: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_two_largest_units() {
+        assert_eq!(age(59), "59s");
+        assert_eq!(age(61), "1m1s");
+        assert_eq!(age(3_660), "1h1m");
+        assert_eq!(age(90_000), "1d1h");
+    }
 
     #[test]
     fn words_stand_to_the_left_and_numbers_to_the_right() {

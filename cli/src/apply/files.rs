@@ -6,11 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use policy_model::{
+    diagnostic::Diagnostics,
+    spec::{Resource, parse},
+};
 
 use crate::server::ResourceFile;
 
 /// Reads files, and the files of folders, each named as the user would.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<ResourceFile>> {
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<ResourceFile>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -24,6 +28,19 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<ResourceFile>> {
         }
     }
     files.iter().map(|file| read_one(file)).collect()
+}
+
+/// What the files hold, or every mistake in them.
+pub(crate) fn resources(files: &[ResourceFile]) -> Result<Vec<Resource>, Diagnostics> {
+    let mut resources = Vec::new();
+    let mut mistakes = Vec::new();
+    for file in files {
+        match parse(&file.name, &file.text) {
+            Ok(found) => resources.extend(found),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if mistakes.is_empty() { Ok(resources) } else { Err(Diagnostics(mistakes)) }
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -1,31 +1,48 @@
-//! `bulkhead apply`.
+//! `bulkhead apply`, and what it shares with `bulkhead policy apply` and `rollback`.
 
 mod artifacts;
 mod files;
+mod outcome;
+mod progress;
+mod send;
 mod wait;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
-use policy_model::{
-    diagnostic::Diagnostic,
-    spec::{Resource, parse},
-};
 
-use crate::server::{ApplyOutcome, ResourceFile, Server, ServerArguments};
+use crate::{
+    exit,
+    server::{Change, ServerArguments},
+};
+pub(crate) use files::{read, resources};
+pub(crate) use outcome::{Outcome, planned};
+pub(crate) use send::send;
+pub(crate) use wait::finish;
 
 #[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
 pub(crate) struct Arguments {
     /// A file of resources, or a folder whose .yaml, .yml and .json files are read; can be given
     /// again.
     #[arg(short, long = "file", value_name = "FILE|DIR", num_args = 1.., required = true)]
     files: Vec<PathBuf>,
-    /// How many seconds to wait for the connected proxies to take the change; 0 not to wait.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    wait: Duration,
+    #[command(flatten)]
+    patience: Patience,
     #[command(flatten)]
     server: ServerArguments,
+}
+
+/// How long a command waits for the proxies, and how it says what it found.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Patience {
+    /// How many seconds to wait for the connected proxies to take the change; 0 not to wait.
+    #[arg(long, alias = "wait", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Print JSON, and progress on the standard error output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -35,57 +52,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("expected seconds such as `10` or `2.5s`, found `{text}`"))
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let server = arguments.server.connect()?;
-    let files = files::read(&arguments.files)?;
-    let resources = read(&files)?;
-    let uploaded = artifacts::upload(&server, &resources).await?;
-    for artifact in uploaded {
-        println!("artifact {artifact} uploaded");
-    }
-    apply(&server, &files).await?;
-    wait::until_taken(&server, arguments.wait).await
-}
-
-/// Reads the resources here too, so that a mistake is told with nothing sent.
-fn read(files: &[ResourceFile]) -> Result<Vec<Resource>> {
-    let mut resources = Vec::new();
-    let mut mistakes = Vec::new();
-    for file in files {
-        match parse(&file.name, &file.text) {
-            Ok(found) => resources.extend(found),
-            Err(found) => mistakes.extend(found),
-        }
-    }
-    if !mistakes.is_empty() {
-        return refuse(&mistakes);
-    }
-    Ok(resources)
-}
-
-async fn apply(server: &Server, files: &[ResourceFile]) -> Result<()> {
-    let applied = match server.apply(files).await? {
-        ApplyOutcome::Applied(applied) => applied,
-        ApplyOutcome::Refused(mistakes) => return refuse(&mistakes),
-    };
-    for warning in &applied.warnings {
-        eprintln!("{warning}");
-    }
-    for change in &applied.changes {
-        println!("{change}");
-    }
-    if applied.changes.is_empty() {
-        println!("nothing changed");
-    }
-    println!("revision {} (journal entry {})", applied.revision, applied.seq);
-    Ok(())
-}
-
-fn refuse<T>(mistakes: &[Diagnostic]) -> Result<T> {
-    for mistake in mistakes {
-        eprintln!("{mistake}");
-    }
-    bail!("nothing was applied")
+    let change = Change { files: read(&arguments.files)?, ..Change::default() };
+    let outcome = send(&server, &change, &arguments.patience).await?;
+    Ok(outcome.tell(arguments.patience.json).into())
 }
 
 #[cfg(test)]
