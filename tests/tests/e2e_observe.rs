@@ -62,9 +62,7 @@ impl Setting {
         yaml.push_str(&tenant(ORG, "pool", SHARED, &[&rate_limit(1_000_000, 1, 1_000_000)]));
         let issuer = self.issuer.issuer_url(ORG);
         yaml.push_str(&head("Issuer", "its-own"));
-        yaml.push_str(&format!(
-            "  issuer: {issuer}\n  audiences: [{AUDIENCE}]\n  orgs: [{ORG}]\n"
-        ));
+        yaml.push_str(&format!("  issuer: {issuer}\n  audiences: [{AUDIENCE}]\n  orgs: [{ORG}]\n"));
         Ok(yaml)
     }
 
@@ -181,7 +179,10 @@ async fn a_proxy_refuses_what_it_alone_was_sent_and_goes_back(setting: &Setting)
     let progress = control.proxies.accepted_by(&[target(bad)], PATIENCE).await;
     let refused = progress.refused.first();
     let refused = refused.with_context(|| format!("expected a refusal, found {progress:?}"))?;
-    println!("{} refused {:?}: {}", refused.node, refused.refusal.resources, refused.refusal.message);
+    println!(
+        "{} refused {:?}: {}",
+        refused.node, refused.refusal.resources, refused.refusal.message
+    );
     ensure!(refused.refusal.resources == ["bulkhead.gate"], "found {refused:?}");
     control.store.clear_override(&group, "ingress-2");
     let progress = control.proxies.settled_each(&[target(good)], PATIENCE).await;

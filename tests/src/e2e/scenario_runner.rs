@@ -99,7 +99,7 @@ impl RealEnvoy {
         let listen = self.edge.ingress().options().listen;
         let resolved = self.with_real_endpoints(deployment)?;
         let gate = envoy::gate(&code("gate")?, table.clone());
-        let snapshot = envoy::gateway(listen, &resolved, &gate, None);
+        let snapshot = envoy::gateway(listen, &resolved, &gate, envoy::Shown::default());
         self.runtime.block_on(self.edge.push(&group, snapshot))?;
         until_it_decides_by(listen, GateTable::decode(&table)?.revision())?;
         self.tables.insert(group, table);

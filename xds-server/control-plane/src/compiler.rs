@@ -20,7 +20,7 @@ use tenancy::DataPlaneId;
 use xds::Snapshot;
 
 use crate::{
-    envoy::{self, Code, Filter, cluster_name},
+    envoy::{self, Code, Filter, Shown, cluster_name},
     moves::Moves,
     observe::{LogTo, Observe},
     signing::PassportKeys,
@@ -86,7 +86,10 @@ impl Compiler {
     ) -> Result<Snapshot, TableError> {
         let log = self.observe.access_log.then_some(log);
         Ok(match role {
-            Role::Gateway { listen } => envoy::gateway(*listen, resolved, gate, log),
+            Role::Gateway { listen } => {
+                let shown = Shown { log, revision: self.observe.response_headers };
+                envoy::gateway(*listen, resolved, gate, shown)
+            }
             Role::Node { data_plane, listen, sidecar } => {
                 let recheck = match rechecks.entry(data_plane.clone()) {
                     Entry::Occupied(made) => made.into_mut(),

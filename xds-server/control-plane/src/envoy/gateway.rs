@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
-use envoy_types::pb::envoy::config::route::v3::{
-    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action,
-    route_action::ClusterSpecifier, route_match::PathSpecifier,
+use envoy_types::pb::envoy::config::{
+    core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
+    route::v3::{
+        Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action,
+        route_action::ClusterSpecifier, route_match::PathSpecifier,
+    },
 };
 use passport::seal;
 use policy_model::resolved::Resolved;
@@ -20,24 +23,33 @@ pub const GATE: &str = "bulkhead.gate";
 /// The listener's and the routes' name.
 const INGRESS: &str = "ingress";
 
+/// What is shown of decisions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown<'a> {
+    /// Where the access log goes, if there is to be one.
+    pub log: Option<&'a LogTo>,
+    /// Whether answers from behind the gate carry the revision that let the request in. The gate's
+    /// own answers carry it where its table says so.
+    pub revision: bool,
+}
+
 /// The gate with its table. It is told the name of the variable that holds the seal key.
 pub fn gate(code: &Code, table: Vec<u8>) -> Filter {
     filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE])
 }
 
 /// Everything for a gateway that listens at `listen`: a listener with the gate, one route that
-/// follows the gate's cluster header, and a cluster for each data plane. `log` says where the
-/// access log goes, if there is to be one.
+/// follows the gate's cluster header, and a cluster for each data plane.
 pub fn gateway(
     listen: SocketAddr,
     resolved: &Resolved,
     gate: &Filter,
-    log: Option<&LogTo>,
+    Shown { log, revision }: Shown<'_>,
 ) -> Snapshot {
     let hops = http::Hops { filter: gate.name(), trusts_peer: false, log };
     let mut snapshot = Snapshot::builder()
         .message(INGRESS, &http::listener(INGRESS, listen, hops))
-        .message(INGRESS, &routes());
+        .message(INGRESS, &routes(revision));
     snapshot = gate.add_to(snapshot);
     for plane in resolved.data_planes.values() {
         let name = cluster_name(&plane.id);
@@ -48,14 +60,27 @@ pub fn gateway(
     snapshot.build()
 }
 
-fn routes() -> RouteConfiguration {
+fn routes(revision: bool) -> RouteConfiguration {
     let action = RouteAction {
         cluster_specifier: Some(ClusterSpecifier::ClusterHeader(headers::CLUSTER.to_owned())),
         timeout: duration(http::REQUEST_TIMEOUT),
         retry_policy: Some(http::retries()),
         ..RouteAction::default()
     };
-    route_everything(INGRESS, action)
+    let shown = revision.then(|| HeaderValueOption {
+        header: Some(HeaderValue {
+            key: headers::REVISION.to_owned(),
+            value: "%FILTER_STATE(wasm.bulkhead.revision:PLAIN)%".to_owned(),
+            ..HeaderValue::default()
+        }),
+        // A node that denied has said which revision of its own it denied by.
+        append_action: HeaderAppendAction::AddIfAbsent.into(),
+        ..HeaderValueOption::default()
+    });
+    RouteConfiguration {
+        response_headers_to_add: shown.into_iter().collect(),
+        ..route_everything(INGRESS, action)
+    }
 }
 
 /// Routes of one rule, which takes every host and path.

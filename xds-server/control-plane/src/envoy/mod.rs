@@ -12,7 +12,7 @@ mod message;
 mod node;
 
 pub use filter::{Code, Filter};
-pub use gateway::{GATE, gate, gateway};
+pub use gateway::{GATE, Shown, gate, gateway};
 pub use http::REQUEST_TIMEOUT;
 pub use node::{RECHECK, node, recheck};
 
