@@ -34,14 +34,19 @@ impl Refusal {
         let headers = answer.headers_mut();
         headers
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(problem::CONTENT_TYPE));
-        if self.problem.status() == 503 {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
-        }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, header::HeaderValue::from_static(allow));
         }
+        if self.problem.status() == 503 {
+            retry_later(&mut answer);
+        }
         answer
     }
+}
+
+/// Tells the receiver of `answer` when to try again.
+pub(crate) fn retry_later(answer: &mut Answer) {
+    answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
 }
 
 /// 200 with `value` as JSON.

@@ -15,6 +15,7 @@ mod answer;
 mod artifacts;
 mod assignments;
 mod body;
+mod checks;
 mod clock;
 mod infer;
 mod metrics;

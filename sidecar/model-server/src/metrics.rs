@@ -1,12 +1,12 @@
 //! Numbers for operators, as Prometheus text.
 //!
-//! Labels are bounded: codes are those of the one table of problems, and tenants are those that
-//! were assigned to this node, never what a request says.
+//! Labels are bounded: codes are those of the one table of problems and of the checks in force, and
+//! tenants are those that were assigned to this node, never what a request says.
 
 use std::time::Duration;
 
 use metering::MeterStats;
-use metrics::{counter, gauge, histogram, with_local_recorder};
+use metrics::{SharedString, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -40,10 +40,20 @@ impl Metrics {
         Ok(Self { recorder, handle })
     }
 
-    /// One request, by the code of its problem, or `ok`.
-    pub(crate) fn answered(&self, code: &'static str) {
+    /// One request, by the code of its problem or check, or `ok`.
+    pub(crate) fn answered(&self, code: impl Into<SharedString>) {
+        let code = code.into();
         with_local_recorder(&self.recorder, || {
             counter!("bulkhead_sidecar_requests_total", "code" => code).increment(1);
+        });
+    }
+
+    /// One request that a check in shadow would have denied.
+    pub(crate) fn shadowed(&self, check: &str, tenant: &TenantId) {
+        with_local_recorder(&self.recorder, || {
+            let (check, tenant) = (check.to_owned(), tenant.to_string());
+            counter!("bulkhead_sidecar_shadow_total", "check" => check, "tenant" => tenant)
+                .increment(1);
         });
     }
 

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Instant};
 use http::{Method, Request};
 use hyper::body::Incoming;
 use passport::Passport;
-use tenancy::problem::Problem;
+use tenancy::{TenantId, problem::Problem};
 
 use crate::{
     answer::{self, Answer, Refusal},
     assignments::{Assigned, Table, TenantModels},
+    checks::{self, Denied},
     clock,
     infer::infer,
     protocol::{
@@ -20,15 +21,45 @@ use crate::{
 
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(sidecar: Arc<Sidecar>, request: Request<Incoming>) -> Answer {
-    let outcome = route(&sidecar, request).await;
-    sidecar.metrics.answered(outcome.as_ref().map_or_else(|it| it.problem.code(), |_| "ok"));
-    outcome.unwrap_or_else(|refusal| {
-        tracing::debug!(code = refusal.problem.code(), detail = refusal.detail, "refused");
-        refusal.into_answer()
-    })
+    match route(&sidecar, request).await {
+        Ok(answer) => {
+            sidecar.metrics.answered("ok");
+            answer
+        }
+        Err(Denial::Refused(refusal)) => {
+            sidecar.metrics.answered(refusal.problem.code());
+            tracing::debug!(code = refusal.problem.code(), detail = refusal.detail, "refused");
+            refusal.into_answer()
+        }
+        Err(Denial::Checked(denied)) => {
+            sidecar.metrics.answered(denied.code.clone());
+            tracing::debug!(code = denied.code, check = denied.check, "denied by a check");
+            denied.into_answer()
+        }
+    }
 }
 
-async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, Refusal> {
+/// Why a request is not answered.
+enum Denial {
+    /// By what is built in.
+    Refused(Refusal),
+    /// By a declared check.
+    Checked(Denied),
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Denied> for Denial {
+    fn from(denied: Denied) -> Self {
+        Self::Checked(denied)
+    }
+}
+
+async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, Denial> {
     let started = Instant::now();
     let table = sidecar.assignments.table();
     let uri = request.uri().clone();
@@ -36,7 +67,7 @@ async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, 
     // The node's own probes carry no passport.
     if let Some(path @ (Path::Live | Path::Ready)) = path {
         check_method(&path, request.method())?;
-        return if path == Path::Live { live() } else { ready(&table) };
+        return Ok(if path == Path::Live { live()? } else { ready(&table)? });
     }
     let node = table.node.as_deref().ok_or_else(no_policy)?;
     let passport = node.passports.check(request.headers(), clock::unix_seconds())?;
@@ -46,16 +77,20 @@ async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, 
         Refusal::new(Problem::NotFound, detail)
     })?;
     check_method(&path, request.method())?;
-    let Path::Model(ModelPath { name, version, verb }) = path else { return server_metadata() };
+    let Path::Model(ModelPath { name, version, verb }) = path else {
+        return Ok(server_metadata()?);
+    };
     let (tenant, assigned) = find(&table, &passport, name, version)?;
-    match verb {
-        Verb::Metadata => metadata(sidecar, tenant, assigned).await,
+    let counted = |check: &str, tenant: &TenantId| sidecar.metrics.shadowed(check, tenant);
+    checks::hold(tenant, node, assigned, &request, counted)?;
+    Ok(match verb {
+        Verb::Metadata => metadata(sidecar, tenant, assigned).await?,
         Verb::Ready => {
             sidecar.models.get(tenant.tier, assigned).await?;
-            answer::json(&ModelReady { name: &assigned.name, ready: true })
+            answer::json(&ModelReady { name: &assigned.name, ready: true })?
         }
-        Verb::Infer => infer(sidecar, node, tenant, assigned, request, started).await,
-    }
+        Verb::Infer => infer(sidecar, node, tenant, assigned, request, started).await?,
+    })
 }
 
 /// What the passport's tenant is assigned under a name. One refusal says all: that there is no

@@ -6,8 +6,12 @@ use std::{
 };
 
 use passport::{Verifier, VerifyingKey};
-use policy_model::assignment::{
-    AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, TENANT_ASSIGNMENT_TYPE, TenantAssignment,
+use policy_model::{
+    assignment::{
+        AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, TENANT_ASSIGNMENT_TYPE,
+        TenantAssignment,
+    },
+    table::SidecarTable,
 };
 use prost::Message;
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
@@ -31,6 +35,8 @@ pub(crate) struct Node {
 /// One tenant's models, by public name.
 pub(crate) struct TenantModels {
     pub(crate) tier: Tier,
+    /// What declared checks decide by; nothing where none holds here.
+    pub(crate) checks: Option<SidecarTable>,
     models: BTreeMap<ModelName, Versions>,
 }
 
@@ -168,6 +174,11 @@ fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), Assignme
         name.parse().map_err(|e: tenancy::NameError| malformed(e.to_string()))?;
     let tier: Tier =
         assignment.tier.parse().map_err(|e: tenancy::UnknownTier| malformed(e.to_string()))?;
+    // Checks that cannot be read must not be checks that are skipped.
+    let checks = match assignment.checks.as_slice() {
+        [] => None,
+        bytes => Some(SidecarTable::decode(bytes).map_err(|e| malformed(e.to_string()))?),
+    };
     let mut found: BTreeMap<ModelName, Vec<(bool, Arc<Assigned>)>> = BTreeMap::new();
     for model in assignment.models {
         let default = model.default;
@@ -178,7 +189,7 @@ fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), Assignme
         .into_iter()
         .map(|(name, found)| Ok((name.clone(), versions(&name, found).map_err(malformed)?)))
         .collect::<Result<_, AssignmentError>>()?;
-    Ok((tenant, TenantModels { tier, models }))
+    Ok((tenant, TenantModels { tier, checks, models }))
 }
 
 fn versions(name: &ModelName, found: Vec<(bool, Arc<Assigned>)>) -> Result<Versions, String> {
@@ -262,7 +273,12 @@ mod tests {
     }
 
     fn ua(models: Vec<AssignedModel>) -> TenantAssignment {
-        TenantAssignment { tenant: "ua".to_owned(), tier: "pool".to_owned(), models, checks: vec![] }
+        TenantAssignment {
+            tenant: "ua".to_owned(),
+            tier: "pool".to_owned(),
+            models,
+            checks: vec![],
+        }
     }
 
     fn put(assignment: &TenantAssignment) -> Result<Table, AssignmentError> {
@@ -297,6 +313,7 @@ mod tests {
             changed(|model| model.name = "../m".to_owned()),
             changed(|model| model.digest = "sha256:00".to_owned()),
             changed(|model| model.trained_on.clear()),
+            TenantAssignment { checks: b"no table".to_vec(), ..ua(vec![]) },
         ];
         refused.push(TenantAssignment { tier: "gold".to_owned(), ..ua(vec![]) });
         refused.push(TenantAssignment { tenant: "dl".to_owned(), ..ua(vec![]) });

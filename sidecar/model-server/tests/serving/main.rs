@@ -4,6 +4,7 @@
 
 mod assignments;
 mod bodies;
+mod checks;
 mod isolation;
 mod metering;
 mod node;
