@@ -155,7 +155,7 @@ fn lint_tells_every_mistake_with_its_place() -> Result<()> {
     let bad = policy(&["lint", &shown(folder.path())])?;
     ensure!(bad.status == 1, "{}{}", bad.out, bad.err);
     ensure!(bad.out.contains(&format!("{}:8:", shown(&check))), "{}", bad.out);
-    ensure!(bad.out.contains("request.method"), "{}", bad.out);
+    ensure!(bad.out.contains("did you mean `method`?"), "{}", bad.out);
     let json = policy(&["lint", "--format", "json", &shown(folder.path())])?;
     let report: Value = serde_json::from_str(&json.out)?;
     ensure!(report["errors"] == 1 && report["diagnostics"][0]["origin"]["line"] == 8, "{report}");

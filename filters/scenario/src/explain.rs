@@ -27,8 +27,6 @@ pub struct Node {
     pub data_plane: String,
     /// Its region.
     pub region: String,
-    /// The revision of its table.
-    pub revision: String,
     /// What each check says there, in their order.
     pub checks: Vec<CheckOutcome>,
 }
@@ -42,7 +40,8 @@ impl Explained {
 }
 
 /// Explains `request`, sent to the gate of `deployment` at `now` (Unix seconds). Rates are not
-/// part of it: they depend on what came before.
+/// part of it: they depend on what came before. Neither is the revision: a deployment here has
+/// keys of its own, so its tables are not those of a proxy.
 ///
 /// # Errors
 /// Where the deployment gives no usable table.
@@ -62,7 +61,6 @@ pub fn explain(deployment: &Deployment, request: &Prepared, now: u64) -> Result<
             Some(Node {
                 data_plane: data_plane.clone(),
                 region: plane.map(|plane| plane.region.clone()).unwrap_or_default(),
-                revision: recheck.revision().to_owned(),
                 checks: recheck.explain_as(&host, tenant).unwrap_or_default(),
             })
         }

@@ -145,8 +145,8 @@ impl Runner for Native {
         worker.host.begin(request.headers.clone());
         match worker.gate.on_request_headers(&worker.host) {
             Verdict::Forward => {
-                let onward = worker.host.request();
-                self.node(&routed_to(&onward)?, onward)
+                let (data_plane, onward) = route(worker.host.request())?;
+                self.node(&data_plane, onward)
             }
             Verdict::Denied(_) => answer(&worker.host),
         }
@@ -169,20 +169,22 @@ impl Runner for Native {
     }
 }
 
-/// The data plane that the ingress would route to, which is what the gate says and nothing else.
-pub(crate) fn routed_to(onward: &[Header]) -> Result<String, Error> {
+/// Where the ingress routes a request, which the gate says and nothing else, and what it sends
+/// there: the route takes the cluster's header away.
+pub(crate) fn route(mut onward: Vec<Header>) -> Result<(String, Vec<Header>), Error> {
     let mut clusters = onward.iter().filter(|(name, _)| name == headers::CLUSTER);
     let cluster = match (clusters.next(), clusters.next()) {
-        (Some((_, cluster)), None) => String::from_utf8_lossy(cluster),
+        (Some((_, cluster)), None) => String::from_utf8_lossy(cluster).into_owned(),
         _ => {
             let message = format!("expected the gate to set `{}` once", headers::CLUSTER);
             return Err(Error::Runner(message));
         }
     };
-    cluster
-        .strip_prefix(CLUSTER_PREFIX)
-        .map(str::to_owned)
-        .ok_or_else(|| Error::Runner(format!("expected a data plane's cluster, found `{cluster}`")))
+    onward.retain(|(name, _)| name != headers::CLUSTER);
+    match cluster.strip_prefix(CLUSTER_PREFIX) {
+        Some(data_plane) => Ok((data_plane.to_owned(), onward)),
+        None => Err(Error::Runner(format!("expected a data plane's cluster, found `{cluster}`"))),
+    }
 }
 
 pub(crate) fn no_node<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Error {

@@ -8,7 +8,7 @@ use wasm_host::{Clock, Engine, Headers, Host, Module, Outcome, SharedData, Statu
 use crate::{
     Deployment, Error, Header, Observed, Prepared, Runner,
     format::{Target, Way},
-    native::{WORKERS, no_node, not_begun, routed_to},
+    native::{WORKERS, no_node, not_begun, route},
     tables::shadow_counter,
 };
 
@@ -163,7 +163,7 @@ impl Runner for Wasm {
     }
 
     fn send(&mut self, request: &Prepared) -> Result<Observed, Error> {
-        let headers: Headers = request.headers.iter().map(|(n, v)| (n.as_str(), v)).collect();
+        let headers = of_pairs(&request.headers);
         if let Target::Node(data_plane) = &request.target {
             return self.node(data_plane, request, headers);
         }
@@ -171,8 +171,8 @@ impl Runner for Wasm {
         let vm = self.workers.get(self.turn % WORKERS).ok_or_else(not_begun)?;
         match decide(vm, headers, request)? {
             Decision::Forward(onward) => {
-                let data_plane = routed_to(&pairs(&onward))?;
-                self.node(&data_plane, request, onward)
+                let (data_plane, onward) = route(pairs(&onward))?;
+                self.node(&data_plane, request, of_pairs(&onward))
             }
             Decision::Answer(answer) => Ok(answer),
         }
@@ -225,6 +225,10 @@ fn decide(vm: &Vm, headers: Headers, request: &Prepared) -> Result<Decision, Err
             "expected an answer or a request that goes on, found {other:?}"
         ))),
     }
+}
+
+fn of_pairs(pairs: &[Header]) -> Headers {
+    pairs.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
 fn pairs(headers: &Headers) -> Vec<Header> {

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use scenario::{Deployment, Error, Native, Scenario, Verification, format::Change, play};
 
 fn parse(text: &str) -> Result<Scenario, String> {
@@ -117,4 +118,15 @@ fn a_check_that_is_nowhere_is_told_with_its_place() {
     let mut native = Native::new(Verification::ByHost);
     let error = play(&Deployment::shipped().unwrap(), &scenario, &mut native).unwrap_err();
     assert!(error.to_string().starts_with("s/a.yaml:3:5: error: expected a check of"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_the_reader(
+        text in "(?s).{0,120}",
+        given in "[-a-z:{}\\[\\] \n#'\"&*]{0,80}",
+    ) {
+        let _ = parse(&text);
+        let _ = parse(&format!("promise: A.\ngiven:\n  - {given}\nrequests:\n{KEPT}"));
+    }
 }

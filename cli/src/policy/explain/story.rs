@@ -16,7 +16,7 @@ pub(super) struct Story<'a> {
 impl Story<'_> {
     /// As lines: who, by which table, what each check said, and what becomes of the request.
     pub(super) fn text(&self) -> String {
-        let Explanation { tenant, tier, revision, checks, .. } = &self.explained.gate;
+        let Explanation { tenant, tier, checks, .. } = &self.explained.gate;
         let mut text = String::new();
         let mut line = |what: &str, told: String| {
             // Writing to a string does not fail.
@@ -32,7 +32,6 @@ impl Story<'_> {
                 (None, _) => "not settled".to_owned(),
             },
         );
-        line("revision", revision.clone());
         let mut denied = false;
         for (at, check) in checks.iter().enumerate() {
             line(if at == 0 { "gate" } else { "" }, told(check, &mut denied));
@@ -48,7 +47,7 @@ impl Story<'_> {
 
     /// The same as one object.
     pub(super) fn json(&self) -> Value {
-        let Explanation { tenant, tier, data_plane, cluster, revision, checks, verdict } =
+        let Explanation { tenant, tier, data_plane, cluster, checks, verdict, .. } =
             &self.explained.gate;
         let denial = self.explained.denied_by().and_then(|outcome| outcome.denial.as_ref());
         let denial = match (verdict, denial) {
@@ -66,12 +65,10 @@ impl Story<'_> {
             "tier": tier.map(|tier| tier.as_str()),
             "data_plane": data_plane,
             "cluster": cluster,
-            "revision": revision,
             "checks": checks.iter().map(check).collect::<Vec<_>>(),
             "node": self.explained.node.as_ref().map(|node| json!({
                 "data_plane": node.data_plane,
                 "region": node.region,
-                "revision": node.revision,
                 "checks": node.checks.iter().map(check).collect::<Vec<_>>(),
             })),
         })

@@ -1,5 +1,6 @@
 //! What a scenario says. Unknown fields are refused, so a misspelt expectation cannot pass.
 
+mod changes;
 mod credentials;
 mod expectation;
 mod read;

@@ -3,16 +3,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
-use policy_model::{
-    diagnostic::{Diagnostic, Diagnostics, Origin, Severity},
-    spec::{self, Mode},
-};
+use policy_model::diagnostic::{Diagnostic, Diagnostics, Origin, Severity};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Spanned};
 
 use super::{
-    Change, PassportSpec, Request, Scenario, Step, Target, Time, TokenSpec, Way,
+    PassportSpec, Request, Scenario, Step, Target, Time, TokenSpec, Way,
+    changes::{self, Item},
     expectation::ExpectationSpec,
 };
 
@@ -38,7 +35,7 @@ struct Document {
     #[serde(default)]
     skip: BTreeMap<Way, String>,
     #[serde(default)]
-    given: Vec<Spanned<BTreeMap<String, Value>>>,
+    given: Vec<Item>,
     requests: Vec<Spanned<StepSpec>>,
 }
 
@@ -46,7 +43,7 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct StepSpec {
     #[serde(default)]
-    apply: Vec<Spanned<BTreeMap<String, Value>>>,
+    apply: Vec<Item>,
     #[serde(default)]
     at: Option<Timestamp>,
     #[serde(default)]
@@ -169,7 +166,7 @@ impl Reader<'_> {
 
     fn scenario(&self, file: &Path, document: Document) -> Result<Scenario, Diagnostics> {
         let mut mistakes = Vec::new();
-        let given = self.changes(&document.given, &mut mistakes);
+        let given = changes::read(&self.file, self.text, &document.given, &mut mistakes);
         let mut requests = Vec::new();
         for (at, step) in document.requests.into_iter().enumerate() {
             let line = step.referenced.line();
@@ -230,7 +227,7 @@ impl Reader<'_> {
     ) -> Result<Step, String> {
         let line = step.referenced.line();
         let spec = step.value;
-        let apply = self.changes(&spec.apply, mistakes);
+        let apply = changes::read(&self.file, self.text, &spec.apply, mistakes);
         let expect_at = (spec.expect.referenced.line(), spec.expect.referenced.column());
         Ok(Step {
             line,
@@ -241,60 +238,6 @@ impl Reader<'_> {
             request: spec.request(is_first)?,
             expect: spec.expect.value.try_into()?,
         })
-    }
-
-    fn changes(
-        &self,
-        items: &[Spanned<BTreeMap<String, Value>>],
-        mistakes: &mut Vec<Diagnostic>,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for item in items {
-            match self.change(item) {
-                Ok(found) => changes.extend(found),
-                Err(found) => mistakes.extend(found),
-            }
-        }
-        changes
-    }
-
-    fn change(
-        &self,
-        item: &Spanned<BTreeMap<String, Value>>,
-    ) -> Result<Vec<Change>, Vec<Diagnostic>> {
-        let (line, column) = (item.referenced.line(), item.referenced.column());
-        let origin = Origin { file: self.file.clone(), line, column };
-        let text = |field: &str| match item.value.get(field) {
-            Some(Value::String(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let keys: Vec<&str> = item.value.keys().map(String::as_str).collect();
-        let mode = |name: &str| match name {
-            "enforce" => Some(Mode::Enforce),
-            "shadow" => Some(Mode::Shadow),
-            _ => None,
-        };
-        match (keys.as_slice(), text("check"), text("remove"), text("mode")) {
-            (["check"], Some(check), _, _) => Ok(vec![Change::Named { check, mode: None, origin }]),
-            (["check", "mode"], Some(check), _, Some(name)) if mode(&name).is_some() => {
-                Ok(vec![Change::Named { check, mode: mode(&name), origin }])
-            }
-            (["remove"], _, Some(id), _) => Ok(vec![Change::Remove { id, origin }]),
-            (keys, ..) if keys.contains(&"kind") => {
-                let document = block(self.text, line, column);
-                let resources = spec::parse(&self.file, &document)?;
-                Ok(resources.into_iter().map(|it| Change::Resource(Box::new(it))).collect())
-            }
-            _ => Err(vec![diagnostic(
-                &self.file,
-                line,
-                column,
-                "expected a resource with `apiVersion`, `kind`, `metadata` and `spec`, or \
-                 `check: <name>` with or without `mode: enforce | shadow`, or \
-                 `remove: <Kind>/<name>`"
-                    .to_owned(),
-            )]),
-        }
     }
 }
 
@@ -366,27 +309,7 @@ impl Scenario {
     }
 }
 
-/// The block that begins at `line` and `column`, as a document of its own whose every character is
-/// where it is in the file, so that what is said of it is said of the file's lines and columns.
-fn block(text: &str, line: u64, column: u64) -> String {
-    let before = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-    let indent = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
-    let mut lines = text.lines().skip(before);
-    let first = lines.next().and_then(|first| first.get(indent..)).unwrap_or_default();
-    let mut document = "\n".repeat(before);
-    document.push_str(&" ".repeat(indent));
-    document.push_str(first);
-    let belongs =
-        |line: &&str| line.trim().is_empty() || line.len() - line.trim_start().len() >= indent;
-    for line in lines.take_while(belongs) {
-        document.push('\n');
-        document.push_str(line);
-    }
-    document.push('\n');
-    document
-}
-
-fn diagnostic(file: &str, line: u64, column: u64, message: String) -> Diagnostic {
+pub(super) fn diagnostic(file: &str, line: u64, column: u64, message: String) -> Diagnostic {
     let origin = Origin { file: file.to_owned(), line, column };
     Diagnostic { severity: Severity::Error, origin, resource: String::new(), message }
 }
