@@ -307,3 +307,48 @@ spec: { issuer: 'https://idp.example', audiences: [api], algorithms: [RS256], or
     assert_eq!((told.len(), told[0].tenant.as_str()), (1, "org_b"));
     assert!(told[0].changes[0].contains("unknown_tenant"));
 }
+
+#[tokio::test]
+async fn a_check_is_told_to_the_tenants_that_it_comes_to_hold_for() {
+    let (_folder, path) = place();
+    let registry = three(&path).await;
+    let check = |mode: &str, hour: u32, tenants: &str| {
+        put(resources(&format!(
+            "
+apiVersion: bulkhead.dev/v1
+kind: Check
+metadata: {{ name: token-age }}
+spec:
+  description: A token is young.
+  points: [gate]
+  selector: {{ tenants: [{tenants}] }}
+  mode: {mode}
+  expression: now - token.issued_at <= duration('{hour}h')
+  denial: {{ status: 403, code: token_too_old, message: too old }}
+"
+        )))
+    };
+    let told = async |edit: Edit| -> Vec<String> {
+        let turn = registry.turn().await;
+        let plan = registry.plan(&edit, None).await.unwrap();
+        let impact = impact(&plan.before, &plan.resolved);
+        turn.commit(plan, by("ann", "checks", "x")).await.unwrap();
+        impact.iter().map(|it| format!("{}: {}", it.tenant, it.changes.join("; "))).collect()
+    };
+    assert_eq!(
+        told(check("shadow", 1, "org_a")).await,
+        ["org_a: check token-age applies now, in shadow, at gate"]
+    );
+    assert_eq!(
+        told(check("enforce", 2, "org_a, org_b")).await,
+        [
+            "org_a: check token-age: in shadow -> enforced; check token-age asks `now - token.issued_at <= duration('1h')` -> `now - token.issued_at <= duration('2h')`",
+            "org_b: check token-age applies now, enforced, at gate",
+        ]
+    );
+    let gone = Edit::Delete { kind: Kind::Check, name: "token-age".to_owned() };
+    assert_eq!(
+        told(gone).await,
+        ["org_a: check token-age applies no longer", "org_b: check token-age applies no longer"]
+    );
+}

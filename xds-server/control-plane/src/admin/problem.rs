@@ -97,7 +97,8 @@ codes! {
 pub(super) struct Problem {
     code: Code,
     detail: String,
-    members: Members,
+    /// Boxed, for most problems have none of them.
+    members: Box<Members>,
 }
 
 /// Members of some problems.
@@ -145,11 +146,11 @@ pub(super) struct ProblemBody {
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), members: Members::default() }
+        Self { code, detail: detail.into(), members: Box::default() }
     }
 
     pub(super) fn with(self, members: Members) -> Self {
-        Self { members, ..self }
+        Self { members: Box::new(members), ..self }
     }
 
     pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -177,7 +178,7 @@ impl IntoResponse for Problem {
             detail,
             code: code.as_str().to_owned(),
             instance: REQUEST_ID.try_with(|id| format!("urn:uuid:{id}")).ok(),
-            members,
+            members: *members,
         };
         // Only maps with other keys than text make this fail: there are none.
         let text = serde_json::to_string(&body).unwrap_or_default();
