@@ -11,6 +11,7 @@ pub mod edge;
 pub mod example;
 pub mod ledger;
 pub mod load;
+pub mod planted;
 pub mod raw_http;
 pub mod resources;
 pub mod scenario_runner;
