@@ -1,6 +1,6 @@
 //! Costs: known before, and never more than was said.
 
-use expression::{Budget, EvaluationError, MAX_COST, Type, Value, compile};
+use expression::{Budget, EvaluationError, Type, Value, compile};
 use serde_json::json;
 
 use crate::support::{Host, environment, outcome_over};
@@ -122,9 +122,9 @@ fn the_same_source_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_cost_is_at_most_the_limit_and_literals_cost_next_to_nothing() {
+fn literals_cost_next_to_nothing() {
     let compiled = compile("true", &environment(), Type::Bool).unwrap();
-    assert!(compiled.cost < 100 && compiled.cost < MAX_COST);
+    assert!(compiled.cost < 100, "{}", compiled.cost);
     let list: Vec<String> = (0..500).map(|at| at.to_string()).collect();
     let source = format!("request.content_length in [{}]", list.join(", "));
     let compiled = compile(&source, &environment(), Type::Bool).unwrap();
