@@ -248,8 +248,8 @@ given:
     let file = setting.write("scenarios/purpose.yaml", &scenario)?;
     let test = ["policy", "test", &file, "--over", "native"];
     Said::of(&test, bulkhead(&test).await?, 0)?;
-    let kept = scenario.replace("purpose_missing", "another_code");
-    let file = setting.write("scenarios/broken.yaml", &kept)?;
+    let broken = scenario.replace("purpose_missing, check", "another_code, check");
+    let file = setting.write("scenarios/broken.yaml", &broken)?;
     let test = ["policy", "test", &file, "--over", "native"];
     Said::of(&test, bulkhead(&test).await?, 1)?;
     Ok(())

@@ -114,7 +114,7 @@ mod tests {
             },
         ];
         expect_test::expect![[r"
-            entry  revision  ago   by        changes                          message
+            entry  revision   ago  by        changes                          message
                 9  ab12      1m0s  ada       Check/freeze created and 1 more  back to entry 3: freeze
                 5  -         2m0s  bulkhead  -
         "]]

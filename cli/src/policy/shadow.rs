@@ -102,9 +102,9 @@ mod tests {
         let all = Line::parse_from(["shadow"]).arguments.wanted(Shadow { counts: counts.clone() });
         expect_test::expect![[r"
             check  tenant  would have denied  counted for
-            a      org_b                   3  10s
-            a      org_a                   2  10s
-            b      org_a                   1  10s
+            a      org_b                   3          10s
+            a      org_a                   2          10s
+            b      org_a                   1          10s
         "]]
         .assert_eq(&told(&all.counts, Timestamp::from_second(10).unwrap()));
         let one = Line::parse_from(["shadow", "--check", "a", "--tenant", "org_a"]);

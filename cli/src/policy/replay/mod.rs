@@ -10,7 +10,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use policy_model::{diagnostic::Diagnostics, spec::Resource};
+use policy_model::{
+    diagnostic::{Diagnostics, Origin},
+    spec::Resource,
+};
 
 use crate::{
     apply::{read, resources},
@@ -123,14 +126,13 @@ impl Arguments {
     }
 
     async fn in_force(&self) -> Result<Vec<Resource>> {
-        let mut found = Vec::new();
-        for resource in self.server.connect()?.resources().await? {
-            let parsed = policy_model::spec::parse("the xds-server", &resource.to_string());
-            found.extend(parsed.map_err(Diagnostics).context(
-                "the server's resources are not ones that this version of bulkhead understands",
-            )?);
-        }
-        Ok(found)
+        let listed = self.server.connect()?.resources().await?;
+        let read = |json| {
+            Resource::from_json(json, Origin::default())
+                .map_err(anyhow::Error::msg)
+                .context("the xds-server has a resource that this release cannot read")
+        };
+        listed.into_iter().map(read).collect()
     }
 }
 

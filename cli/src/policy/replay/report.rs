@@ -9,7 +9,7 @@ use super::{
     decision::{Decided, Difference},
     record::Record,
 };
-use crate::{exit::Compared, table::Table};
+use crate::{exit::Compared, policy::sources::plural, table::Table};
 
 /// How many bad lines are told one by one.
 const BAD_LINES_TOLD: u64 = 10;
@@ -116,12 +116,14 @@ impl Report {
         }
         for ((check, tenant), count) in &self.shadows {
             text.push_str(&format!(
-                "\nin shadow mode, check `{check}` would deny {count} requests of {tenant} that it does not now"
+                "\nin shadow mode, check `{check}` would deny {} of {tenant} that it does not now",
+                plural(*count as usize, "request")
             ));
         }
         for (check, count) in &self.undecided {
             text.push_str(&format!(
-                "\nnot decided by check `{check}`: {count} records do not hold what it reads"
+                "\nnot decided by check `{check}`, for want of what it reads: {}",
+                plural(*count as usize, "record")
             ));
         }
         if !text.ends_with('\n') {
@@ -134,15 +136,21 @@ impl Report {
         let mut text = format!("{} of {} decisions would change\n", self.changed, self.replayed);
         if self.without_tenant > 0 {
             text.push_str(&format!(
-                "{} records name no tenant: they were denied before one was known\n",
-                self.without_tenant
+                "{} without a tenant: denied before one was known\n",
+                plural(self.without_tenant as usize, "record")
             ));
         }
         if self.elsewhere > 0 {
-            text.push_str(&format!("{} records are not the ingress's\n", self.elsewhere));
+            text.push_str(&format!(
+                "{} of other listeners than the ingress's\n",
+                plural(self.elsewhere as usize, "record")
+            ));
         }
         if self.bad_lines > 0 {
-            text.push_str(&format!("{} lines are no records\n", self.bad_lines));
+            text.push_str(&format!(
+                "{} without a record\n",
+                plural(self.bad_lines as usize, "line")
+            ));
         }
         text
     }
@@ -286,8 +294,8 @@ mod tests {
         report.bad_line(9, "expected a JSON object");
         expect_test::expect![[r"
             3 of 3 decisions would change
-            4 records name no tenant: they were denied before one was known
-            1 lines are no records
+            4 records without a tenant: denied before one was known
+            1 line without a record
 
             tenant  check      now                  then                       requests
             org_b   token-age  forwarded to shared  denied, 403 token_too_old         2
@@ -313,8 +321,8 @@ mod tests {
         let then = Decided { shadows: set("freeze"), unknown: unknown(), ..forwarded() };
         report.add(1, "org_a", &record("/"), &forwarded(), &then);
         let told = report.render();
-        assert!(told.contains("check `freeze` would deny 1 requests of org_a"), "{told}");
-        assert!(told.contains("check `token-age`: 1 records do not hold"), "{told}");
+        assert!(told.contains("check `freeze` would deny 1 request of org_a"), "{told}");
+        assert!(told.contains("check `token-age`, for want of what it reads: 1 record"), "{told}");
         assert_eq!(report.verdict(), Compared::Same);
     }
 
