@@ -38,3 +38,48 @@ fn open(path: &Path) -> Result<Package> {
     let file = Mapped::copied(&bytes).context("could not get memory for the package")?;
     Package::open(file).with_context(|| format!("{}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn typed(arguments: &[&str]) -> Result<()> {
+        run(Line::try_parse_from([&["model"], arguments].concat())?.command)
+    }
+
+    #[test]
+    fn a_model_is_packed_and_checked_and_had_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/models");
+        let onnx: PathBuf = models.join("aa.onnx");
+        let (package, back) = (place("aa.bha"), place("aa.onnx"));
+
+        typed(&["pack", onnx.to_str().unwrap(), "-o", &package, "--trained-on", "org_aa"]).unwrap();
+        typed(&["verify", &package]).unwrap();
+        typed(&["inspect", &package]).unwrap();
+        typed(&["unpack", &package, "-o", &back]).unwrap();
+        assert_eq!(std::fs::read(&onnx).unwrap(), std::fs::read(&back).unwrap());
+
+        let mut bytes = std::fs::read(&package).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&package, bytes).unwrap();
+        let refused = typed(&["verify", &package]).unwrap_err();
+        assert!(format!("{refused:#}").contains("altered"), "{refused:#}");
+
+        let narrow = ["--weights", "int8", "--largest-deviation", "0"];
+        let pack = ["pack", onnx.to_str().unwrap(), "-o", &package];
+        assert!(typed(&[&pack[..], &narrow].concat()).is_err());
+    }
+}

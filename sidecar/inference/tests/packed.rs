@@ -166,7 +166,14 @@ fn a_model_without_a_plan_runs_from_its_package_all_the_same() {
 
 #[test]
 fn narrow_weights_are_packed_where_answers_stay_near_and_refused_where_not() {
-    let onnx = onnx::bytes(&onnx::mlp(Named("N")));
+    // Thirds are no 16-bit floats.
+    let weights: Vec<f32> = some(7, 8 * 5).iter().map(|it| it / 3.0).collect();
+    let onnx = onnx::bytes(&onnx::model(
+        vec![onnx::value("x", Element::Float, &[Named("N"), Is(8)])],
+        vec![onnx::floats("w", &[8, 5], &weights)],
+        vec![onnx::node("MatMul", &["x", "w"], "y", vec![])],
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(5)])],
+    ));
     let narrow =
         |weights, largest_deviation| pack(&onnx, &Pack { weights, largest_deviation, ..options() });
     for (weights, near) in [(WeightKind::F16, 1e-3), (WeightKind::I8, 2e-2)] {
@@ -235,6 +242,17 @@ fn what_does_not_fit_the_signature_is_refused_as_by_the_file() {
     let wild = Tensor::new("carrier", vec![1], TensorData::Int64(vec![99])).unwrap();
     let failure = planned.infer(Inputs::new(vec![wild, distances(1)]).unwrap()).unwrap_err();
     assert!(failure.to_string().contains("99"), "{failure}");
+}
+
+#[test]
+fn what_a_package_says_that_it_was_trained_on_is_in_the_metadata_of_its_model() {
+    for model in [onnx::mlp(Named("N")), onnx::identity(Element::String, &[Named("N")])] {
+        let trained_on = vec!["org_aa".to_owned(), "org_dl".to_owned()];
+        let identity = Identity { trained_on, ..Identity::default() };
+        let packed = pack(&onnx::bytes(&model), &Pack { identity, ..options() }).unwrap();
+        let metadata = &load(&packed.bytes).signature().metadata.clone();
+        assert_eq!(metadata["trained_on"], "org_aa,org_dl");
+    }
 }
 
 #[test]

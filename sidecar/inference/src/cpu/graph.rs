@@ -34,6 +34,7 @@ impl Graph {
         refuse_duplicates(inputs.iter().map(|input| input.name.as_str()))?;
         refuse_duplicates(outputs.iter().map(String::as_str))?;
         forget_symbols(graph);
+        recurrent::refuse_misread(graph)?;
         recurrent::give_initial_states(graph);
         let metadata = std::mem::take(&mut proto.metadata_props)
             .into_iter()

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use artifact::{Mapped, Package, SectionKind};
 
-use crate::{Backend, Limits, LoadError, Model, cpu::run::Workspace, plan::PackedPlan};
+use crate::{Backend, Limits, LoadError, Model, Signature, cpu::run::Workspace, plan::PackedPlan};
 
 /// Loads models for the CPU. One request runs on the one thread that calls
 /// [`Model::infer`], so that how many cores a tenant gets is the scheduler's choice.
@@ -58,11 +58,23 @@ impl Backend for CpuBackend {
             return Ok(Arc::new(planned::PlannedModel::load(plan, self.limits, workspaces)?));
         }
         let source = package.section(SectionKind::Source).ok_or(LoadError::NoSource)?;
-        Ok(Arc::new(model::CpuModel::load(source, self.limits)?))
+        let mut model = model::CpuModel::load(source, self.limits)?;
+        say_trained_on(&package, &mut model.signature);
+        Ok(Arc::new(model))
     }
 
     fn name(&self) -> &'static str {
         "cpu"
+    }
+}
+
+/// Puts what a package says that its model was trained on where an ONNX file says it, so that
+/// whoever checks the one checks the other.
+fn say_trained_on(package: &Package, signature: &mut Signature) {
+    let tenants: Vec<&str> =
+        package.header().identity.trained_on.iter().map(|it| it.as_str()).collect();
+    if !tenants.is_empty() {
+        signature.metadata.insert("trained_on".to_owned(), tenants.join(","));
     }
 }
 

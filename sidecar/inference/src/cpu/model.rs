@@ -25,7 +25,7 @@ const BYTES_PER_NODE: u64 = 2048;
 
 pub(super) struct CpuModel {
     plan: Arc<TypedRunnableModel>,
-    signature: Signature,
+    pub(super) signature: Signature,
     max_batch: u64,
     private_bytes: u64,
     unoptimised: Option<String>,

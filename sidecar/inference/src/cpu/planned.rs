@@ -32,7 +32,8 @@ impl PlannedModel {
         limits: Limits,
         workspaces: Arc<Workspaces>,
     ) -> Result<Self, LoadError> {
-        let signature = signature(&plan)?;
+        let mut signature = signature(&plan)?;
+        super::say_trained_on(plan.package(), &mut signature);
         let matrices = matrices(&plan)?;
         let max_batch = batch_within(&plan, limits)?;
         Ok(Self { plan, signature, matrices, max_batch, limits, workspaces })

@@ -1,4 +1,5 @@
-//! Recurrent operators get the initial state that ONNX says they have where none is given.
+//! Recurrent operators: those that tract takes for others are refused, and the rest get the initial
+//! state that ONNX says they have where none is given.
 //!
 //! tract makes such a state itself, and panics where the batch is not a number yet. A state of
 //! zeros, as large as the batch is when a request comes, says the same in operators that it types.
@@ -8,9 +9,40 @@ use tract_onnx::pb::{
     tensor_proto::DataType,
 };
 
-/// The inputs of `LSTM`, `GRU` and `RNN` that are states, by their positions.
+use super::confined::shortened;
+use crate::LoadError;
+
+/// Inputs of `LSTM`, `GRU` and `RNN`, by their positions.
+const SEQUENCE_LENGTHS: usize = 4;
 const INITIAL_H: usize = 5;
 const INITIAL_C: usize = 6;
+
+/// Refuses what tract would answer wrongly without a word: a sequence that is read backwards alone
+/// is read forwards, and a GRU that is read both ways, or with lengths, answers something else.
+pub(super) fn refuse_misread(graph: &GraphProto) -> Result<(), LoadError> {
+    for node in &graph.node {
+        let direction = node.attribute.iter().find(|it| it.name == "direction");
+        let direction = direction.map_or(&b"forward"[..], |it| &it.s);
+        let has_lengths = node.input.get(SEQUENCE_LENGTHS).is_some_and(|it| !it.is_empty());
+        let is_misread = match node.op_type.as_str() {
+            "GRU" => direction != b"forward" || has_lengths,
+            "LSTM" | "RNN" => direction == b"reverse",
+            _ => false,
+        };
+        if is_misread {
+            let detail = format!(
+                "expected {} `{}` to read forwards, or an LSTM or RNN both ways, found one that \
+                 reads {}{}",
+                node.op_type,
+                node.name,
+                String::from_utf8_lossy(direction),
+                if has_lengths { ", with lengths" } else { "" },
+            );
+            return Err(LoadError::Graph { detail: shortened(&detail) });
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn give_initial_states(graph: &mut GraphProto) {
     let mut nodes = Vec::with_capacity(graph.node.len());
@@ -69,18 +101,34 @@ fn zeros(
     nodes.push(operator("Gather", &[&shape, &axis], &batch, None));
     let parts =
         if batch_first { [&batch, &directions, &hidden] } else { [&directions, &batch, &hidden] };
-    nodes.push(operator("Concat", &parts, &dims, Some("axis")));
-    nodes.push(operator("ConstantOfShape", &[&dims], &state, None));
+    let along_the_first = AttributeProto {
+        name: "axis".to_owned(),
+        r#type: AttributeType::Int as i32,
+        ..AttributeProto::default()
+    };
+    nodes.push(operator("Concat", &parts, &dims, Some(along_the_first)));
+    let zero = TensorProto {
+        dims: vec![1],
+        data_type: DataType::Float as i32,
+        float_data: vec![0.0],
+        ..TensorProto::default()
+    };
+    let of_zeros = AttributeProto {
+        name: "value".to_owned(),
+        r#type: AttributeType::Tensor as i32,
+        t: Some(zero),
+        ..AttributeProto::default()
+    };
+    nodes.push(operator("ConstantOfShape", &[&dims], &state, Some(of_zeros)));
     Some(state)
 }
 
-fn operator(op: &str, inputs: &[&String], output: &str, zero: Option<&str>) -> NodeProto {
-    let attribute = zero.map(|name| AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::Int as i32,
-        i: 0,
-        ..AttributeProto::default()
-    });
+fn operator(
+    op: &str,
+    inputs: &[&String],
+    output: &str,
+    attribute: Option<AttributeProto>,
+) -> NodeProto {
     NodeProto {
         name: output.to_owned(),
         op_type: op.to_owned(),

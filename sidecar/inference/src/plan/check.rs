@@ -135,15 +135,15 @@ fn check_step(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), PlanError>
         return Err(malformed("a step writes what is no slot"));
     }
     match step {
-        ArchivedStep::Product { matrix, .. } => {
-            if matrix.to_native() as usize >= plan.matrices.len() {
-                return Err(malformed("a product with a matrix that there is not"));
-            }
+        ArchivedStep::Product { matrix, .. }
+            if matrix.to_native() as usize >= plan.matrices.len() =>
+        {
+            Err(malformed("a product with a matrix that there is not"))
         }
-        ArchivedStep::MatMul { dimensions, .. } => {
-            if dimensions.iter().any(|at| at.to_native() as usize >= plan.dimensions.len()) {
-                return Err(malformed("a product over a dimension that there is not"));
-            }
+        ArchivedStep::MatMul { dimensions, .. }
+            if dimensions.iter().any(|at| at.to_native() as usize >= plan.dimensions.len()) =>
+        {
+            Err(malformed("a product over a dimension that there is not"))
         }
         ArchivedStep::Move { input, output, axes, starts } => {
             let rank = |at: u32| plan.value(at).map_or(0, |it| it.shape.len());
@@ -152,18 +152,13 @@ fn check_step(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), PlanError>
                 && axes.iter().all(|axis| axis.to_native() as usize <= from)
                 && (starts.is_empty() || starts.len() == from)
                 && starts.iter().all(|it| (it.to_native() as usize) < plan.dimensions.len());
-            if !fits {
-                return Err(malformed("a move along dimensions that there are not"));
-            }
+            if fits { Ok(()) } else { Err(malformed("a move along dimensions that there are not")) }
         }
-        ArchivedStep::Category { texts, codes, .. } => {
-            if texts.len() != codes.len() {
-                return Err(malformed("categories with more texts than codes, or fewer"));
-            }
+        ArchivedStep::Category { texts, codes, .. } if texts.len() != codes.len() => {
+            Err(malformed("categories with more texts than codes, or fewer"))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl ArchivedPlan {

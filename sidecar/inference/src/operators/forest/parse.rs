@@ -128,6 +128,9 @@ pub(super) fn finish(node: &NodeProto, sums: usize, classes: bool) -> TractResul
         "PROBIT" => Post::Probit,
         other => bail!("expected a post transform of ONNX-ML, found {other}"),
     };
+    // onnxruntime leaves the only target of a regressor as it is but for this one, and it is what
+    // exporters check their models by.
+    let post = if !classes && sums == 1 && post != Post::Probit { Post::None } else { post };
     let mut binary = None;
     if classes && sums == 2 {
         let ids: Vec<i64> = node.get_attr_vec("class_ids")?;
