@@ -17,6 +17,9 @@ use crate::{
 /// gateways to send it there.
 const MOVE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Who moves, and where to.
+type Move = (TenantId, DataPlaneId);
+
 impl Publisher {
     /// Brings moves of tenants to their end, one stage after the other, as long as it is polled.
     pub(crate) async fn carry_out_moves(&self) {
@@ -42,7 +45,7 @@ impl Publisher {
     }
 
     /// The tenants that wait for their new data planes, and the groups there.
-    fn prepare(&self) -> Option<(Vec<(TenantId, DataPlaneId)>, Vec<String>)> {
+    fn prepare(&self) -> Option<(Vec<Move>, Vec<String>)> {
         let groups = self.lock();
         let (resolved, _) = groups.published.as_ref()?;
         let tenants = groups.moves.preparing(resolved);
@@ -55,7 +58,7 @@ impl Publisher {
     }
 
     /// Tells the gateways where these tenants are now; returns the gateways' groups.
-    fn switch(&self, tenants: &[(TenantId, DataPlaneId)]) -> Vec<String> {
+    fn switch(&self, tenants: &[Move]) -> Vec<String> {
         let mut groups = self.lock();
         if let Some((resolved, _)) = groups.published.clone() {
             groups.moves.switch(tenants, &resolved);

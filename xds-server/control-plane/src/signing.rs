@@ -107,7 +107,7 @@ mod tests {
             (keys.signing.id().to_owned(), accepted)
         };
         let (first, accepted) = open();
-        assert_eq!(accepted, [first.clone()]);
+        assert_eq!(accepted, std::slice::from_ref(&first));
         let next = load_or_create(&folder.path().join("passport.next.key")).unwrap();
         assert_eq!(open(), (first.clone(), vec![first.clone(), next.id().to_owned()]));
         let at = |name: &str| folder.path().join(name);
