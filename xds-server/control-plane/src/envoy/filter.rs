@@ -103,3 +103,32 @@ fn inline(Code(module): &Code) -> DataSource {
         ..DataSource::default()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    fn plugin(filter: &Filter) -> PluginConfig {
+        let config = TypedExtensionConfig::decode(filter.resource.value().clone()).unwrap();
+        let wasm = Wasm::decode(config.typed_config.unwrap().value.as_slice()).unwrap();
+        wasm.config.unwrap()
+    }
+
+    #[test]
+    fn a_filter_that_traps_is_made_anew_within_a_second_and_denies_until_then() {
+        let plugin = plugin(&filter("gate", &Code::new(b"\0asm".as_slice()), Vec::new(), &[]));
+        assert_eq!(plugin.failure_policy(), FailurePolicy::FailReload);
+        let backoff = plugin.reload_config.unwrap().backoff.unwrap();
+        let nanos = |it: envoy_types::pb::google::protobuf::Duration| {
+            i128::from(it.seconds) * 1_000_000_000 + i128::from(it.nanos)
+        };
+        let base = nanos(backoff.base_interval.unwrap());
+        let most = nanos(backoff.max_interval.unwrap());
+        // Whichever way Envoy spreads its waits, it adds at most half of the base to the base, or
+        // goes up to the maximum.
+        assert!(base > 0 && base * 3 / 2 <= most && most <= 1_000_000_000, "{backoff:?}");
+    }
+}
