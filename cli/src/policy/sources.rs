@@ -76,9 +76,9 @@ impl Sources {
         let is_scenario = text.lines().any(|line| line.starts_with("promise:"));
         let source = Source { name: file.display().to_string(), text };
         if is_scenario {
-            self.scenarios.push(source)
+            self.scenarios.push(source);
         } else {
-            self.resources.push(source)
+            self.resources.push(source);
         }
         Ok(())
     }

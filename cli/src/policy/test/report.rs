@@ -61,10 +61,10 @@ impl<'a> Report<'a> {
             let millis = took.as_secs_f64() * 1e3;
             match end {
                 End::Kept if verbose => {
-                    println!("kept     {way:<6} {millis:>6.1} ms  {}", scenario.name)
+                    println!("kept     {way:<6} {millis:>6.1} ms  {}", scenario.name);
                 }
                 End::Skipped(why) if verbose => {
-                    println!("skipped  {way:<6} {}: {why}", scenario.name)
+                    println!("skipped  {way:<6} {}: {why}", scenario.name);
                 }
                 End::Kept | End::Skipped(_) => {}
                 End::Broken(all) => {
