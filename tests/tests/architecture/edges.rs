@@ -73,7 +73,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// These may know everybody, and nobody may know them.
-const MAY_KNOW_ALL: &[&str] = &["tests", "bench"];
+const MAY_KNOW_ALL: &[&str] = &["tests", "bench", "fuzz"];
 
 /// What a crate's own tests may know beyond what it ships. Nobody's tests may know the end-to-end
 /// suite, so that this stays short.

@@ -1,0 +1,7 @@
+//! `fuzz::cel` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    fuzz::cel(bytes);
+});

@@ -1,0 +1,7 @@
+//! `fuzz::headers` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    fuzz::headers(bytes);
+});
