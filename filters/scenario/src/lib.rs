@@ -39,7 +39,7 @@ pub use error::Error;
 pub use explain::{Explained, Node, explain, token_of_claims};
 pub use format::Scenario;
 pub use native::{Native, Verification};
-pub use play::{Decision, Played, Seen, play};
+pub use play::{Decided, Decision, Played, Seen, play};
 pub use prepare::prepare;
 pub use runner::{Header, Observed, Prepared, Runner};
 pub use suite::{Ending, Suite, Verdict};

@@ -130,19 +130,25 @@ pub enum Decision {
     },
 }
 
+/// What was decided on one request and its repetitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// On each repetition.
+    pub decisions: Vec<Decision>,
+    /// How often each check in shadow would have denied it.
+    pub shadow: BTreeMap<String, u64>,
+}
+
 impl Played {
     /// What was decided on every request, and counted beside it.
     ///
     /// # Errors
     /// Where the deployment's key is none, which it is not.
-    pub fn decisions(
-        &self,
-        deployment: &Deployment,
-    ) -> Result<Vec<(Vec<Decision>, BTreeMap<String, u64>)>, Error> {
+    pub fn decisions(&self, deployment: &Deployment) -> Result<Vec<Decided>, Error> {
         let verifier = deployment.verifier()?;
         let decide = |seen: &Seen| {
             let decisions = seen.observed.iter().map(|it| decision(it, &verifier, seen.sent_at));
-            (decisions.collect(), seen.shadow.clone())
+            Decided { decisions: decisions.collect(), shadow: seen.shadow.clone() }
         };
         Ok(self.steps.iter().map(decide).collect())
     }
