@@ -9,6 +9,7 @@ mod affinity;
 mod cpu;
 mod gate;
 mod load;
+mod push;
 mod spread;
 mod upstream;
 
@@ -26,11 +27,14 @@ struct Arguments {
 enum Bench {
     /// What the gate adds to a request, beside Envoy's own JWT authentication and rate limit
     Gate(gate::Options),
+    /// How soon a change of policy is enforced, and what pushes leave behind in Envoy
+    Push(push::Options),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().bench {
         Some(Bench::Gate(options)) => gate::run(&options),
+        Some(Bench::Push(options)) => push::run(&options),
         None => Ok(Arguments::command().print_long_help()?),
     }
 }
