@@ -202,45 +202,67 @@ impl Setting {
     }
 }
 
+/// What may be wrong with a table that is pushed: what is done to a good one, and what the gate
+/// says of it.
+type Spoiling = (&'static str, fn(&mut Vec<u8>), &'static str);
+
+const SPOILINGS: [Spoiling; 5] = [
+    ("altered", |table| invert(table, 500), "it was altered on its way"),
+    ("of another format", |table| invert(table, 7), "expected a table of format"),
+    ("for another filter", |table| invert(table, 8), "expected a table for the gate filter"),
+    ("cut off", |table| table.truncate(table.len() / 2), "it was altered on its way"),
+    ("too large", |table| table.resize((64 << 20) + 1, 0), "bytes, found 67108865"),
+];
+
+fn invert(table: &mut [u8], at: usize) {
+    if let Some(byte) = table.get_mut(at) {
+        *byte ^= 1;
+    }
+}
+
 async fn a_corrupt_table_is_refused_and_told_with_the_old_one_serving(
     setting: &Setting,
 ) -> Result<()> {
     let (edge, group) = (&setting.edge, setting.edge.ingress_group());
     let good = edge.control().store.get(&group).context("the ingress has not come")?;
-    let load = setting.load()?;
-    load.answers(50).await?;
-    let corrupt = with_corrupt_table(&good)?;
-    edge.control().store.set(&group, corrupt.clone());
-    let progress = edge.control().proxies.settled(&group, &corrupt, PATIENCE).await;
-    load.answers(200).await?;
-    let outcomes = load.stop().await?;
-    let refusal = progress.refused.first();
-    let refusal = refusal.with_context(|| format!("expected a refusal, found {progress:?}"))?;
-    println!("{} refused: {}", refusal.node, refusal.refusal.message);
-    outcomes.all_served()?;
-    println!("the old table served {} requests meanwhile", outcomes.served);
-
-    let status = resources::status(&edge.admin_url()).await?;
-    println!("bulkhead status:\n{status}");
-    let told = status.lines().any(|line| {
-        line.contains("ingress")
-            && line.contains(refusal.refusal.message.lines().next().unwrap_or("-"))
-    });
-    ensure!(told, "expected the refusal in `bulkhead status`, found\n{status}");
-    let log = fs::read_to_string(&edge.ingress().service().launch().log)?;
-    let reason = log.lines().find(|line| line.contains("it was altered on its way"));
-    println!("the gate's own words: {}", reason.context("expected the gate's reason in the log")?);
+    for (how, spoil, reason) in SPOILINGS {
+        let load = setting.load()?;
+        load.answers(50).await?;
+        let spoilt = with_table_spoilt(&good, spoil)?;
+        edge.control().store.set(&group, spoilt.clone());
+        let progress = edge.control().proxies.settled(&group, &spoilt, PATIENCE).await;
+        load.answers(200).await?;
+        let outcomes = load.stop().await?;
+        let refusal = progress.refused.first();
+        let refusal = refusal.with_context(|| format!("{how}: no refusal in {progress:?}"))?;
+        println!("{how}: {} refused: {}", refusal.node, refusal.refusal.message);
+        outcomes.all_served().with_context(|| how.to_owned())?;
+        println!("{how}: the old table served {} requests meanwhile", outcomes.served);
+        is_told(setting, &refusal.refusal.message).await?;
+        let log = fs::read_to_string(&edge.ingress().service().launch().log)?;
+        let line = log.lines().find(|line| line.contains(reason));
+        println!("the gate: {}", line.with_context(|| format!("no `{reason}` in the log"))?);
+    }
     Ok(())
 }
 
-/// The snapshot with the gate's table changed in one bit, and so with another digest than it says.
-fn with_corrupt_table(snapshot: &Snapshot) -> Result<Snapshot> {
+async fn is_told(setting: &Setting, refusal: &str) -> Result<()> {
+    let status = resources::status(&setting.edge.admin_url()).await?;
+    println!("bulkhead status:\n{status}");
+    let words = refusal.lines().next().unwrap_or("-");
+    let told = status.lines().any(|line| line.contains("ingress") && line.contains(words));
+    ensure!(told, "expected the refusal in `bulkhead status`, found\n{status}");
+    Ok(())
+}
+
+/// The snapshot with the gate's table spoilt.
+fn with_table_spoilt(snapshot: &Snapshot, spoil: fn(&mut Vec<u8>)) -> Result<Snapshot> {
     let mut builder = Snapshot::builder();
     for type_url in snapshot.type_urls() {
         for (name, resource) in snapshot.of_type(type_url).iter() {
             let mut value = resource.value().to_vec();
             if type_url == TypedExtensionConfig::type_url() {
-                value = corrupted(&value)?;
+                value = spoilt(&value, spoil)?;
             }
             builder = builder.resource(type_url, name, value);
         }
@@ -248,15 +270,14 @@ fn with_corrupt_table(snapshot: &Snapshot) -> Result<Snapshot> {
     Ok(builder.build())
 }
 
-fn corrupted(extension: &[u8]) -> Result<Vec<u8>> {
+fn spoilt(extension: &[u8], spoil: fn(&mut Vec<u8>)) -> Result<Vec<u8>> {
     let mut extension = TypedExtensionConfig::decode(extension)?;
     let any = extension.typed_config.as_mut().context("no configuration")?;
     let mut wasm = Wasm::decode(any.value.as_slice())?;
     let plugin = wasm.config.as_mut().context("no plugin")?;
     let table = plugin.configuration.as_mut().context("no table")?;
     let mut bytes = BytesValue::decode(table.value.as_slice())?;
-    let middle = bytes.value.len() / 2;
-    *bytes.value.get_mut(middle).context("an empty table")? ^= 1;
+    spoil(&mut bytes.value);
     table.value = bytes.encode_to_vec();
     *any = Any { type_url: any.type_url.clone(), value: wasm.encode_to_vec() };
     Ok(extension.encode_to_vec())
