@@ -211,7 +211,7 @@ const SPOILINGS: [Spoiling; 5] = [
     ("of another format", |table| invert(table, 7), "expected a table of format"),
     ("for another filter", |table| invert(table, 8), "expected a table for the gate filter"),
     ("cut off", |table| table.truncate(table.len() / 2), "it was altered on its way"),
-    ("too large", |table| table.resize((64 << 20) + 1, 0), "bytes, found 67108865"),
+    ("too short to be one", |table| table.truncate(10), "bytes, found 10"),
 ];
 
 fn invert(table: &mut [u8], at: usize) {
