@@ -21,7 +21,7 @@ pub async fn bad_resources_are_refused_with_their_place_and_change_nothing(
         let at = format!("{file}{place}: error: ");
         let is_told = said.lines().any(|line| line.starts_with(&at) && line.contains(named));
         ensure!(is_told, "expected `{at}` and `{named}`, found:\n{said}\nfor:\n{text}");
-        ensure!(said.contains("nothing was applied"), "{said}");
+        ensure!(said.contains("nothing was changed"), "{said}");
         let after = in_force(stack).await?;
         ensure!(after == before, "expected {before}, found {after} after:\n{text}");
     }
@@ -68,13 +68,13 @@ fn bad_resources() -> Vec<(String, &'static str, &'static str)> {
         (of_ua("  tier: pool\n  tier: silo\n"), ":7:3", "`tier`"),
         (head("Tennant", "org_ua") + "  tier: pool\n", ":2:1", "`Tenant`"),
         // Compiled by the control plane, against what it has.
-        (of_ua("  tier: pool\n  dataPlane: sharde\n"), ":2:1", "`shared`"),
-        (of_ua("  tier: silo\n  dataPlane: shared\n"), ":2:1", "`silo`"),
+        (of_ua("  tier: pool\n  dataPlane: sharde\n"), ":7:14", "`shared`"),
+        (of_ua("  tier: silo\n  dataPlane: shared\n"), ":7:14", "`silo`"),
         (
             of_ua(
                 "  tier: bridge\n  dataPlane: shared\n  models: [{name: air-time, model: air-time-pooled, version: \"1\"}]\n",
             ),
-            ":2:1",
+            ":8:62",
             "org_ua",
         ),
         // One mistake, and what stands before it is not applied either.
