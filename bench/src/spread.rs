@@ -40,7 +40,7 @@ fn between(sorted: &[f64], share: f64) -> Option<f64> {
 }
 
 /// The value below which `share` of `sorted` lies, by the nearest rank.
-pub(crate) fn quantile(sorted: &[u32], share: f64) -> Option<u32> {
+pub(crate) fn quantile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
@@ -66,6 +66,6 @@ mod tests {
         assert_eq!(quantile(&values, 0.99), Some(99));
         assert_eq!(quantile(&values, 1.0), Some(100));
         assert_eq!(quantile(&[5], 0.01), Some(5));
-        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile::<u32>(&[], 0.5), None);
     }
 }

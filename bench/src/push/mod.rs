@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::spread::Spread;
+use crate::spread::{Spread, quantile};
 use callers::Callers;
 use edge::Edge;
 use report::Report;
@@ -105,8 +105,8 @@ async fn measure(options: &Options) -> Result<Report> {
         tenants: options.tenants,
         commits: options.commits,
         connections_by_worker: workers,
-        p99_from_commit_ms: quantile(&from_commit, 0.99),
-        p99_from_call_ms: quantile(&from_call, 0.99),
+        p99_from_commit_ms: p99(&from_commit)?,
+        p99_from_call_ms: p99(&from_call)?,
         from_commit_ms: Spread::of(from_commit).context("nothing was measured")?,
         from_call_ms: Spread::of(from_call).context("nothing was measured")?,
         pushes: options.pushes,
@@ -115,10 +115,9 @@ async fn measure(options: &Options) -> Result<Report> {
     })
 }
 
-/// The value below which `share` of `values` lies, by the nearest rank.
-fn quantile(values: &[f64], share: f64) -> f64 {
+/// The 99th percentile.
+fn p99(values: &[f64]) -> Result<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+    quantile(&sorted, 0.99).context("nothing was measured")
 }

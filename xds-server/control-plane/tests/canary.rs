@@ -2,41 +2,26 @@
 //! accept, refuse or say nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{path::Path, time::Duration};
+mod setting;
 
-use control_plane::{Options, Running};
+use std::time::Duration;
+
+use control_plane::Running;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use prost::Name as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xds::client::{DeltaClient, Updates};
 
+use setting::options;
+
 /// Longer than anything here takes; a wait that ends by it is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const SEAL_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 struct Plane {
     _state: TempDir,
     running: Running,
     http: reqwest::Client,
-}
-
-fn options(state: &Path) -> Options {
-    let wasm_dir = state.join("wasm");
-    std::fs::create_dir_all(&wasm_dir).unwrap();
-    for name in ["gate", "recheck"] {
-        std::fs::write(wasm_dir.join(format!("{name}.wasm")), name).unwrap();
-    }
-    Options {
-        state_dir: state.join("state"),
-        grpc: ([127, 0, 0, 1], 0).into(),
-        http: ([127, 0, 0, 1], 0).into(),
-        wasm_dir,
-        seal_key: SEAL_KEY.to_owned(),
-        observe: Default::default(),
-        access: Default::default(),
-    }
 }
 
 fn tenant(burst: u32) -> String {

@@ -2,7 +2,9 @@
 //! proxies and sidecars do. Real Envoys are in the workspace's end-to-end tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+mod setting;
+
+use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use control_plane::{Options, Running};
 use passport::seal::SealKey;
@@ -16,32 +18,15 @@ use tempfile::TempDir;
 use tenancy::Digest;
 use xds::client::{DeltaClient, Updates};
 
+use setting::{SEAL_KEY, options};
+
 /// Longer than anything here takes; a wait that ends by it is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const SEAL_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 struct Plane {
     state: TempDir,
     running: Running,
     http: reqwest::Client,
-}
-
-fn options(state: &Path) -> Options {
-    let wasm_dir = state.join("wasm");
-    std::fs::create_dir_all(&wasm_dir).unwrap();
-    for name in ["gate", "recheck"] {
-        std::fs::write(wasm_dir.join(format!("{name}.wasm")), name).unwrap();
-    }
-    Options {
-        state_dir: state.join("state"),
-        grpc: ([127, 0, 0, 1], 0).into(),
-        http: ([127, 0, 0, 1], 0).into(),
-        wasm_dir,
-        seal_key: SEAL_KEY.to_owned(),
-        observe: control_plane::observe::Observe::default(),
-        access: control_plane::Access::default(),
-    }
 }
 
 impl Plane {

@@ -6,7 +6,10 @@ use control_plane::openapi;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
-use crate::plane::{EVERYBODY, Plane, SHARED, operators, options, tenant, token};
+use crate::{
+    plane::{EVERYBODY, Plane, SHARED, operators, tenant, token},
+    setting::options,
+};
 
 /// Every operation of the interface: method, path with a value for each variable, and the roles
 /// that the document names.

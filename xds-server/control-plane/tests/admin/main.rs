@@ -11,4 +11,6 @@ mod canary;
 mod changes;
 mod document;
 mod plane;
+#[path = "../setting/mod.rs"]
+mod setting;
 mod tls;

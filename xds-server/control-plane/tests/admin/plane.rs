@@ -1,19 +1,16 @@
 //! A control plane, and those who call it.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use control_plane::{Access, Options, Running, observe::Observe, operators::TokenDigest};
+use control_plane::{Options, Running, operators::TokenDigest};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::setting::options;
+
 /// Longer than anything here takes; a wait that ends by it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-const SEAL_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 /// Everybody who is in the operators' file, by name and role. Each one's token is `token-` and the
 /// name.
@@ -44,23 +41,6 @@ impl Answer {
         let bytes = response.bytes().await.unwrap();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Self { status, json, headers }
-    }
-}
-
-pub fn options(state: &Path) -> Options {
-    let wasm_dir = state.join("wasm");
-    std::fs::create_dir_all(&wasm_dir).unwrap();
-    for name in ["gate", "recheck"] {
-        std::fs::write(wasm_dir.join(format!("{name}.wasm")), name).unwrap();
-    }
-    Options {
-        state_dir: state.join("state"),
-        grpc: ([127, 0, 0, 1], 0).into(),
-        http: ([127, 0, 0, 1], 0).into(),
-        wasm_dir,
-        seal_key: SEAL_KEY.to_owned(),
-        observe: Observe::default(),
-        access: Access::default(),
     }
 }
 

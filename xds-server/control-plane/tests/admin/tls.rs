@@ -5,7 +5,10 @@ use std::path::Path;
 use control_plane::TlsFiles;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use crate::plane::{EVERYBODY, Plane, operators, options, token};
+use crate::{
+    plane::{EVERYBODY, Plane, operators, token},
+    setting::options,
+};
 
 /// A new certificate for 127.0.0.1, in two files; returns its PEM.
 fn certify(folder: &Path) -> String {
