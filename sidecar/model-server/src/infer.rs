@@ -1,25 +1,21 @@
-//! The way of one prediction: model, body, run, meter, answer; in this order.
+//! The way of one prediction over REST: body, decode, execute, encode; in this order.
 
 use std::{sync::Arc, time::Instant};
 
 use http::Request;
 use hyper::body::Incoming;
-use inference::Model;
+use inference::Tensor;
 use tenancy::problem::Problem;
 
 use crate::{
     answer::{self, Answer, Refusal},
     assignments::{Assigned, Node, TenantModels},
-    body,
+    body::{self, HeldBody},
+    execute::{Executed, Execution, execute},
     protocol::{self, InferRequest, ProtocolError},
     server::Sidecar,
     usage,
 };
-
-struct Predicted {
-    rows: u64,
-    body: Vec<u8>,
-}
 
 /// Answers a request that was decided to run on `assigned`.
 pub(crate) async fn infer(
@@ -30,52 +26,47 @@ pub(crate) async fn infer(
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Answer, Refusal> {
+    let id = usage::event_id(request.headers());
+    let body = whole_body(sidecar, assigned, request).await?;
+    let body_bytes = body.bytes.len();
+    let decode = move || InferRequest::parse(&body.bytes).map_err(refused);
+    let InferRequest { id: request_id, inputs, outputs: wanted } =
+        sidecar.codec.run(body_bytes, decode).await??;
+    let execution =
+        Execution { id, node, tenant, assigned, inputs, wanted, started, deadline: None };
+    let Executed { outputs, rows, timings } = execute(sidecar, execution, carries).await?;
+    tracing::trace!(rows, tenant = %assigned.tenant, queued = ?timings.queued, ran = ?timings.ran, "executed");
+    let encode = {
+        let assigned = Arc::clone(assigned);
+        let elements = outputs.iter().map(|tensor| tensor.data().len()).sum();
+        sidecar.codec.run(elements, move || {
+            let Assigned { name, version, .. } = &*assigned;
+            protocol::write(name, version, request_id.as_deref(), &outputs).map_err(refused)
+        })
+    };
+    Ok(answer::json_bytes(encode.await??))
+}
+
+async fn whole_body(
+    sidecar: &Sidecar,
+    assigned: &Assigned,
+    request: Request<Incoming>,
+) -> Result<HeldBody, Refusal> {
     let (parts, mut incoming) = request.into_parts();
-    let id = usage::event_id(&parts.headers);
     sidecar.bodies.admit(&parts.headers, &incoming)?;
-    let loaded = sidecar.models.get(tenant.tier, assigned).await?;
-    let body = match sidecar.bodies.read(&assigned.tenant, &mut incoming).await {
-        Ok(body) => body,
+    match sidecar.bodies.read(&assigned.tenant, &mut incoming).await {
+        Ok(body) => Ok(body),
         Err(refusal) => {
             if refusal.problem == Problem::BodyTooLarge {
                 body::linger(incoming);
             }
-            return Err(refusal);
+            Err(refusal)
         }
-    };
-    let job = {
-        let assigned = Arc::clone(assigned);
-        // The model stays in memory while it runs, whatever the cache does.
-        move || predict(&assigned, &**loaded.model(), &body.bytes)
-    };
-    let predicted = sidecar
-        .pool
-        .run(job)
-        .await
-        .map_err(|error| Refusal::new(error.problem(), error.to_string()))??;
-    let latency = started.elapsed();
-    sidecar.meter.record(id, assigned, &node.region, predicted.rows, latency).await?;
-    sidecar.metrics.predicted(&assigned.tenant, predicted.rows, started.elapsed());
-    Ok(answer::json_bytes(predicted.body))
+    }
 }
 
-/// All that computes. Reading and writing JSON too can take long, so they run where inference
-/// runs, and not where connections are served.
-fn predict(assigned: &Assigned, model: &dyn Model, body: &[u8]) -> Result<Predicted, Refusal> {
-    let InferRequest { id, inputs, outputs } = InferRequest::parse(body).map_err(refused)?;
-    protocol::check_wanted(&outputs, &model.signature().outputs).map_err(refused)?;
-    let answer = model.infer(inputs).map_err(|error| {
-        if error.problem() == Problem::InferenceFailed {
-            tracing::warn!(
-                tenant = %assigned.tenant, model = %assigned.name, version = %assigned.version,
-                "a model failed on an input"
-            );
-        }
-        Refusal::new(error.problem(), error.to_string())
-    })?;
-    let Assigned { name, version, .. } = assigned;
-    let body = protocol::write(name, version, id.as_deref(), &outputs, &answer).map_err(refused)?;
-    Ok(Predicted { rows: answer.batch(), body })
+fn carries(outputs: &[Tensor]) -> Result<(), Refusal> {
+    outputs.iter().try_for_each(protocol::refuse_unwritable).map_err(refused)
 }
 
 fn refused(error: ProtocolError) -> Refusal {

@@ -9,7 +9,8 @@
 //!
 //! This crate knows no quotas, rates or prices, never decides which model a tenant should have,
 //! and holds no tenant's data beyond a request. Start with [`run`], then `server.rs` for the way
-//! of a connection, `infer.rs` for the way of a prediction and `assignments/` for what decides.
+//! of a connection, `infer.rs` and `execute.rs` for the way of a prediction and `assignments/` for
+//! what decides.
 
 mod answer;
 mod artifacts;
@@ -17,6 +18,8 @@ mod assignments;
 mod body;
 mod checks;
 mod clock;
+mod codec;
+mod execute;
 mod infer;
 mod metrics;
 mod models;

@@ -30,6 +30,7 @@ use crate::{
     artifacts::Artifacts,
     assignments::{self, Assignments},
     body::BodyLimits,
+    codec::Codec,
     metrics::{Metrics, Stats},
     models::Models,
     routes,
@@ -60,6 +61,7 @@ pub(crate) struct Sidecar {
     pub(crate) pool: WorkerPool,
     pub(crate) meter: Meter,
     pub(crate) bodies: BodyLimits,
+    pub(crate) codec: Codec,
     pub(crate) metrics: Metrics,
 }
 
@@ -114,6 +116,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         pool: WorkerPool::with_a_thread_per_core(QUEUED_REQUESTS)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
+        codec: Codec::new(),
         metrics: Metrics::new()?,
     });
 

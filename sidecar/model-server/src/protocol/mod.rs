@@ -22,7 +22,7 @@ use tenancy::problem::Problem;
 pub(crate) use paths::{ModelPath, Path, Verb};
 pub(crate) use request::InferRequest;
 pub(crate) use response::{
-    ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, check_wanted, write,
+    ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, refuse_unwritable, write,
 };
 
 /// A request or an answer that the protocol cannot carry.

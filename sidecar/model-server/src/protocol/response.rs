@@ -1,6 +1,6 @@
 //! What the protocol answers.
 
-use inference::{DataType, Outputs, Tensor, TensorData, TensorSpec};
+use inference::{DataType, Tensor, TensorData, TensorSpec};
 use serde::{Serialize, Serializer};
 use tenancy::{ModelName, Version, problem::Problem};
 
@@ -63,65 +63,35 @@ struct Output<'a> {
 /// Elements, flat.
 struct Elements<'a>(&'a TensorData);
 
-/// Writes the answer of `POST /v2/models/{name}/infer`, with the outputs that are `wanted`, in the
-/// order in which they are, as [`check_wanted`] took them; none wanted means all.
+/// Writes the answer of `POST /v2/models/{name}/infer`.
 ///
 /// # Errors
-/// `inference_failed` for values that JSON cannot carry.
+/// `inference_failed` for what JSON cannot carry, as [`refuse_unwritable`] says before.
 pub(crate) fn write(
     name: &ModelName,
     version: &Version,
     id: Option<&str>,
-    wanted: &[String],
-    answer: &Outputs,
+    outputs: &[Tensor],
 ) -> Result<Vec<u8>, ProtocolError> {
-    let outputs = chosen(wanted, answer.tensors())
-        .into_iter()
-        .map(|tensor| {
-            refuse_unwritable(tensor)?;
-            Ok(Output {
-                name: tensor.name(),
-                datatype: tensor.datatype(),
-                shape: tensor.shape(),
-                data: Elements(tensor.data()),
-            })
+    let outputs = outputs
+        .iter()
+        .map(|tensor| Output {
+            name: tensor.name(),
+            datatype: tensor.datatype(),
+            shape: tensor.shape(),
+            data: Elements(tensor.data()),
         })
-        .collect::<Result<_, _>>()?;
+        .collect();
     let response = InferResponse { model_name: name, model_version: version, id, outputs };
     serde_json::to_vec(&response)
         .map_err(|error| ProtocolError::new(Problem::InferenceFailed, error.to_string()))
 }
 
-/// Whether the model has the outputs that are asked for, which is known before it runs.
+/// Refuses an output that JSON cannot carry.
 ///
 /// # Errors
-/// `unknown_input` for one that it does not have; `invalid_request` for one that is asked for
-/// twice.
-pub(crate) fn check_wanted(wanted: &[String], has: &[TensorSpec]) -> Result<(), ProtocolError> {
-    for (at, name) in wanted.iter().enumerate() {
-        if !has.iter().any(|output| output.name == *name) {
-            let has: Vec<_> = has.iter().map(|output| &output.name).collect();
-            let detail = format!("expected outputs named {has:?}, found `{name}`");
-            return Err(ProtocolError::new(Problem::UnknownInput, detail));
-        }
-        // Those before are outputs of the model, each once, so this is short.
-        if wanted.iter().take(at).any(|before| before == name) {
-            let detail = format!("expected each output once, found `{name}` twice");
-            return Err(ProtocolError::invalid(detail));
-        }
-    }
-    Ok(())
-}
-
-fn chosen<'a>(wanted: &[String], tensors: &'a [Tensor]) -> Vec<&'a Tensor> {
-    if wanted.is_empty() {
-        return tensors.iter().collect();
-    }
-    let find = |name: &String| tensors.iter().find(|tensor| tensor.name() == name);
-    wanted.iter().filter_map(find).collect()
-}
-
-fn refuse_unwritable(tensor: &Tensor) -> Result<(), ProtocolError> {
+/// `inference_failed`, with the output's name.
+pub(crate) fn refuse_unwritable(tensor: &Tensor) -> Result<(), ProtocolError> {
     let what = match tensor.data() {
         TensorData::Fp32(values) if values.iter().any(|value| !value.is_finite()) => "not finite",
         TensorData::Fp64(values) if values.iter().any(|value| !value.is_finite()) => "not finite",
@@ -196,18 +166,5 @@ mod tests {
             assert_eq!(refused.problem, Problem::InferenceFailed);
             assert!(refused.detail.contains("`y`"), "{}", refused.detail);
         }
-    }
-
-    #[test]
-    fn outputs_that_the_model_does_not_have_are_refused_before_it_runs() {
-        let has = ["y", "z"].map(|name| TensorSpec::new(name, DataType::Fp32, vec![-1]));
-        let check = |wanted: &[&str]| {
-            let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
-            check_wanted(&wanted, &has).map_err(|error| error.problem)
-        };
-        assert_eq!(check(&[]), Ok(()));
-        assert_eq!(check(&["z", "y"]), Ok(()));
-        assert_eq!(check(&["z", "x"]), Err(Problem::UnknownInput));
-        assert_eq!(check(&["z", "z"]), Err(Problem::InvalidRequest));
     }
 }
