@@ -181,6 +181,11 @@ impl<E> ModelCache<E> {
         }
     }
 
+    /// Whether the model under `key` is kept now.
+    pub fn contains(&self, key: &ModelKey) -> bool {
+        lock(&self.state).index.contains(key)
+    }
+
     /// Drops every model whose key `is_wanted` denies, for instance when assignments change.
     /// Returns how many. Requests that run on one end undisturbed.
     pub fn retain(&self, is_wanted: impl Fn(&ModelKey) -> bool) -> usize {

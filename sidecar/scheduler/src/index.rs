@@ -23,6 +23,11 @@ impl Index {
         self.models.get(key).cloned()
     }
 
+    /// Whether it is kept; its last use stays what it was.
+    pub(crate) fn contains(&self, key: &ModelKey) -> bool {
+        self.models.contains(key)
+    }
+
     /// Keeps `model`, which must fit the budget by itself, and returns what had to go for it.
     pub(crate) fn keep(&mut self, key: ModelKey, model: Arc<Loaded>) -> Vec<Arc<Loaded>> {
         self.remove(&key);
