@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use model_server::{Listen, Options};
+use model_server::{Listen, OperatorDigest, Options};
 
 /// The variable with the node's token. It is no argument, because arguments are for all to see.
 const NODE_TOKEN: &str = "BULKHEAD_NODE_TOKEN";
@@ -13,7 +13,8 @@ const NODE_TOKEN: &str = "BULKHEAD_NODE_TOKEN";
 /// an operator with the role `node`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The folder for assignments, artifacts and the usage log. It belongs to one sidecar alone.
+    /// The folder for assignments, artifacts and the usage log. It belongs to one sidecar alone, and to
+    /// the one that takes over from it.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// Where requests are taken: `unix:/path/to/socket` or `address:port`.
@@ -37,9 +38,18 @@ pub(crate) struct Arguments {
     /// What loaded models may take together, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Options::DEFAULT_CACHE_BYTES)]
     cache_bytes: u64,
-    /// Where metrics are served, in the Prometheus text format; nowhere where it is not said.
+    /// Where metrics are served, in the Prometheus text format, and operators (`/v2/repository`);
+    /// nowhere where it is not said.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// Who may load and unload models there: the `tokenSha256` that `bulkhead operator token` prints.
+    /// It may be said more than once.
+    #[arg(long = "operator", value_name = "SHA256")]
+    operators: Vec<OperatorDigest>,
+    /// Take the Unix socket from the sidecar that serves on it, with the same state folder; it then
+    /// answers what it has in flight, and ends.
+    #[arg(long)]
+    take_over: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -61,6 +71,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         max_body_bytes: arguments.max_body_bytes,
         cache_bytes: arguments.cache_bytes,
         metrics: arguments.metrics,
+        operators: arguments.operators,
+        take_over: arguments.take_over,
     })
     .await?;
     Ok(())

@@ -187,11 +187,6 @@ fn refuse_encodings(headers: &HeaderMap) -> Result<(), Refusal> {
         let detail = "expected a body without content-encoding, found one: send it as it is";
         return Err(Refusal::new(Problem::InvalidRequest, detail));
     }
-    if headers.contains_key("inference-header-content-length") {
-        let detail = "expected tensors as JSON, found the binary tensor extension, which is not \
-                      supported: put the elements into `data`";
-        return Err(Refusal::new(Problem::InvalidRequest, detail));
-    }
     Ok(())
 }
 

@@ -2,8 +2,7 @@
 //! whose it is and what would answer it.
 
 use expression::{Budget, Mapping, Value, Variables};
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use policy_model::table::{ArchivedCheckRow, SidecarTable};
 use tenancy::{
     TenantId, headers,
@@ -21,9 +20,9 @@ use crate::{
 pub(crate) struct Denied {
     /// The check's name.
     pub(crate) check: String,
-    status: u16,
+    pub(crate) status: u16,
     pub(crate) code: String,
-    message: String,
+    pub(crate) message: String,
     /// The revision of the tenant's checks.
     revision: String,
 }
@@ -38,7 +37,7 @@ impl Denied {
             check: Some(&self.check),
             revision: Some(&self.revision),
         };
-        let mut answer = Answer::new(Full::from(details.to_json()));
+        let mut answer = Answer::new(details.to_json().into());
         *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::FORBIDDEN);
         answer
             .headers_mut()
@@ -52,11 +51,11 @@ impl Denied {
 
 /// Holds a request to its tenant's checks, in their order. The first enforced one that does not
 /// pass is the denial; `counted` is told of what fails in shadow before it.
-pub(crate) fn hold<B>(
+pub(crate) fn hold(
     tenant: &TenantModels,
     node: &Node,
     assigned: &Assigned,
-    request: &Request<B>,
+    request: &Parts,
     counted: impl Fn(&str, &TenantId),
 ) -> Result<(), Denied> {
     let Some(table) = &tenant.checks else { return Ok(()) };
@@ -65,11 +64,11 @@ pub(crate) fn hold<B>(
         node,
         assigned,
         tier: tenant.tier.as_str(),
-        method: request.method().as_str(),
-        path: request.uri().path(),
-        query: request.uri().query().unwrap_or_default(),
+        method: request.method.as_str(),
+        path: request.uri.path(),
+        query: request.uri.query().unwrap_or_default(),
         host: host(request),
-        headers: Headers(request.headers()),
+        headers: Headers(&request.headers),
         digest: assigned.digest.to_string(),
         trained_on: assigned.trained_on.iter().map(ToString::to_string).collect(),
         now_ns: i128::try_from(clock::since_epoch().as_nanos()).unwrap_or(i128::MAX),
@@ -97,11 +96,11 @@ fn denied(check: &ArchivedCheckRow, given: &Given<'_>) -> Denied {
     }
 }
 
-fn host<B>(request: &Request<B>) -> &str {
-    match request.uri().authority() {
+fn host(request: &Parts) -> &str {
+    match request.uri.authority() {
         Some(authority) => authority.as_str(),
         None => {
-            let host = request.headers().get(header::HOST);
+            let host = request.headers.get(header::HOST);
             host.and_then(|host| host.to_str().ok()).unwrap_or_default()
         }
     }

@@ -1,72 +1,107 @@
-//! The way of one prediction over REST: body, decode, execute, encode; in this order.
+//! The way of one prediction, by whichever protocol it came: decode, execute, encode; in this order.
 
-use std::{sync::Arc, time::Instant};
-
-use http::Request;
-use hyper::body::Incoming;
-use inference::Tensor;
-use tenancy::problem::Problem;
-
-use crate::{
-    answer::{self, Answer, Refusal},
-    assignments::{Assigned, Node, TenantModels},
-    body::{self, HeldBody},
-    execute::{Executed, Execution, execute},
-    protocol::{self, InferRequest, ProtocolError},
-    server::Sidecar,
-    usage,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// Answers a request that was decided to run on `assigned`.
-pub(crate) async fn infer(
-    sidecar: &Sidecar,
-    node: &Node,
-    tenant: &TenantModels,
-    assigned: &Arc<Assigned>,
-    request: Request<Incoming>,
-    started: Instant,
-) -> Result<Answer, Refusal> {
-    let id = usage::event_id(request.headers());
-    let body = whole_body(sidecar, assigned, request).await?;
-    let body_bytes = body.bytes.len();
-    let decode = move || InferRequest::parse(&body.bytes).map_err(refused);
-    let InferRequest { id: request_id, inputs, outputs: wanted } =
-        sidecar.codec.run(body_bytes, decode).await??;
-    let execution =
-        Execution { id, node, tenant, assigned, inputs, wanted, started, deadline: None };
-    let Executed { outputs, rows, timings } = execute(sidecar, execution, carries).await?;
-    tracing::trace!(rows, tenant = %assigned.tenant, queued = ?timings.queued, ran = ?timings.ran, "executed");
-    let encode = {
-        let assigned = Arc::clone(assigned);
-        let elements = outputs.iter().map(|tensor| tensor.data().len()).sum();
-        sidecar.codec.run(elements, move || {
-            let Assigned { name, version, .. } = &*assigned;
-            protocol::write(name, version, request_id.as_deref(), &outputs).map_err(refused)
-        })
-    };
-    Ok(answer::json_bytes(encode.await??))
+use inference::Tensor;
+use uuid::Uuid;
+
+use crate::{
+    answer::Refusal,
+    assignments::{Assigned, Node, TenantModels},
+    execute::{Executed, Execution, execute},
+    protocol::{InferRequest, ProtocolError},
+    server::Sidecar,
+    statistics::Sample,
+};
+
+/// A prediction that was decided to run on `assigned`.
+pub(crate) struct Call<'a> {
+    /// The usage event's id.
+    pub(crate) id: Uuid,
+    pub(crate) node: &'a Node,
+    pub(crate) tenant: &'a TenantModels,
+    pub(crate) assigned: &'a Arc<Assigned>,
+    /// When the request came.
+    pub(crate) started: Instant,
+    /// When an answer is of no use any more, as the transport says.
+    pub(crate) deadline: Option<Instant>,
 }
 
-async fn whole_body(
+/// How a protocol's bodies are read and written. `F` is what the request asks of the answer's form.
+pub(crate) struct Wire<D, F, A> {
+    /// About how long the body takes to read, in bytes.
+    pub(crate) body_bytes: usize,
+    /// Reads the body.
+    pub(crate) decode: D,
+    /// Whether the answer can be written so. What cannot is refused before it is metered.
+    pub(crate) carries: fn(&[Tensor], &F) -> Result<(), ProtocolError>,
+    /// Writes the answer to the request with this id.
+    pub(crate) encode: fn(&Assigned, Option<String>, Vec<Tensor>, F) -> Result<A, ProtocolError>,
+}
+
+/// Answers a prediction, and counts it.
+pub(crate) async fn predict<D, F, A>(
     sidecar: &Sidecar,
-    assigned: &Assigned,
-    request: Request<Incoming>,
-) -> Result<HeldBody, Refusal> {
-    let (parts, mut incoming) = request.into_parts();
-    sidecar.bodies.admit(&parts.headers, &incoming)?;
-    match sidecar.bodies.read(&assigned.tenant, &mut incoming).await {
-        Ok(body) => Ok(body),
+    call: Call<'_>,
+    wire: Wire<D, F, A>,
+) -> Result<A, Refusal>
+where
+    D: FnOnce() -> Result<(InferRequest, F), ProtocolError> + Send + 'static,
+    F: Send + 'static,
+    A: Send + 'static,
+{
+    let (assigned, started) = (call.assigned, call.started);
+    let predicted = predicted(sidecar, call, wire).await;
+    match predicted {
+        Ok((answer, sample)) => {
+            sidecar.statistics.succeeded(assigned, &sample, started.elapsed());
+            Ok(answer)
+        }
         Err(refusal) => {
-            if refusal.problem == Problem::BodyTooLarge {
-                body::linger(incoming);
-            }
+            sidecar.statistics.failed(assigned, started.elapsed());
             Err(refusal)
         }
     }
 }
 
-fn carries(outputs: &[Tensor]) -> Result<(), Refusal> {
-    outputs.iter().try_for_each(protocol::refuse_unwritable).map_err(refused)
+async fn predicted<D, F, A>(
+    sidecar: &Sidecar,
+    call: Call<'_>,
+    Wire { body_bytes, decode, carries, encode }: Wire<D, F, A>,
+) -> Result<(A, Sample), Refusal>
+where
+    D: FnOnce() -> Result<(InferRequest, F), ProtocolError> + Send + 'static,
+    F: Send + 'static,
+    A: Send + 'static,
+{
+    let Call { id, node, tenant, assigned, started, deadline } = call;
+    let decoding = Instant::now();
+    let (request, form) = sidecar.codec.run(body_bytes, decode).await?.map_err(refused)?;
+    let decoded = decoding.elapsed();
+    let InferRequest { id: request_id, inputs, outputs: wanted, timeout_micros } = request;
+    let deadline = earliest(
+        deadline,
+        timeout_micros.and_then(|it| started.checked_add(Duration::from_micros(it))),
+    );
+    let execution = Execution { id, node, tenant, assigned, inputs, wanted, started, deadline };
+    let check = |outputs: &[Tensor]| carries(outputs, &form).map_err(refused);
+    let Executed { outputs, rows, timings } = execute(sidecar, execution, check).await?;
+    let encoding = Instant::now();
+    let elements = outputs.iter().map(|tensor| tensor.data().len()).sum();
+    let answer = {
+        let assigned = Arc::clone(assigned);
+        sidecar.codec.run(elements, move || encode(&assigned, request_id, outputs, form))
+    };
+    let answer = answer.await?.map_err(refused)?;
+    Ok((answer, Sample { rows, decoded, timings, encoded: encoding.elapsed() }))
+}
+
+/// The earlier of two moments, each of which may not be said.
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
 }
 
 fn refused(error: ProtocolError) -> Refusal {

@@ -1,5 +1,5 @@
-//! The server on each node: it answers the Open Inference Protocol v2 (REST) for the tenants that
-//! are assigned to its data plane, each with the models that are assigned to that tenant.
+//! The server on each node: it answers the Open Inference Protocol v2, over REST and gRPC, for the
+//! tenants that are assigned to its data plane, each with the models that are assigned to that tenant.
 //!
 //! A request is decided by two things alone: the verified passport, which says who asks, and the
 //! assignment, which says what may answer. No header, path or body field beside them chooses a
@@ -9,9 +9,11 @@
 //!
 //! This crate knows no quotas, rates or prices, never decides which model a tenant should have,
 //! and holds no tenant's data beyond a request. Start with [`run`], then `server.rs` for the way
-//! of a connection, `infer.rs` and `execute.rs` for the way of a prediction and `assignments/` for
+//! of a connection (`connections.rs`), `infer.rs` and `execute.rs` for the way of a prediction and `assignments/` for
 //! what decides.
 
+mod access;
+mod admin;
 mod answer;
 mod artifacts;
 mod assignments;
@@ -19,18 +21,26 @@ mod body;
 mod checks;
 mod clock;
 mod codec;
+mod connections;
+mod denial;
 mod execute;
+mod grpc;
 mod infer;
 mod metrics;
 mod models;
+mod operators;
 mod options;
 mod passport_check;
 mod protocol;
 mod provenance;
+mod repository;
 mod routes;
 mod server;
 mod sockets;
+mod statistics;
 mod usage;
+mod usage_log;
 
+pub use operators::{OperatorDigest, OperatorDigestError};
 pub use options::{Listen, ListenError, NodeToken, NodeTokenError, Options};
 pub use server::{run, serve};

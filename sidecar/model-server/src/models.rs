@@ -94,6 +94,17 @@ impl Models {
         }
     }
 
+    /// Whether an assignment's model is in memory now.
+    pub(crate) fn is_loaded(&self, assigned: &Assigned) -> bool {
+        self.cache.contains(&provenance::key(assigned))
+    }
+
+    /// Lets go of an assignment's model until it is asked for again.
+    pub(crate) fn unload(&self, assigned: &Assigned) {
+        let unwanted = provenance::key(assigned);
+        self.cache.retain(|key| *key != unwanted);
+    }
+
     pub(crate) fn stats(&self) -> CacheStats {
         self.cache.stats()
     }

@@ -4,10 +4,13 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use reqwest::header::HeaderValue;
 
+use crate::OperatorDigest;
+
 /// How a sidecar is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where assignments, artifacts and the usage log live. It belongs to one sidecar alone.
+    /// Where assignments, artifacts and the usage log live. It belongs to one sidecar alone, and to
+    /// the one that takes over from it.
     pub state_dir: PathBuf,
     /// Where requests are taken.
     pub listen: Listen,
@@ -25,8 +28,13 @@ pub struct Options {
     pub max_body_bytes: u64,
     /// What loaded models may take together, in bytes.
     pub cache_bytes: u64,
-    /// Where `GET /metrics` is answered, where it is.
+    /// Where `GET /metrics` and operators are answered, where they are.
     pub metrics: Option<SocketAddr>,
+    /// Who may load and unload models there.
+    pub operators: Vec<OperatorDigest>,
+    /// Whether to take the Unix socket from a sidecar that serves on it, which then ends. Its state
+    /// folder is shared with that one until then.
+    pub take_over: bool,
 }
 
 impl Options {

@@ -1,61 +1,46 @@
-//! Who may ask what: health without a passport, everything else with one.
+//! Who may ask what over REST: health without a passport, everything else with one. Calls over gRPC
+//! are told from others here, and go their own way.
 
 use std::{sync::Arc, time::Instant};
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, request::Parts};
 use hyper::body::Incoming;
-use passport::Passport;
-use tenancy::{TenantId, problem::Problem};
+use serde::Serialize;
+use tenancy::{ModelName, TenantId, Version, problem::Problem};
 
 use crate::{
-    answer::{self, Answer, Refusal},
+    access::{self, Access},
+    answer::{self, Answer, JSON_LENGTH, Refusal},
     assignments::{Assigned, Table, TenantModels},
-    checks::{self, Denied},
-    clock,
-    infer::infer,
+    body::{self, HeldBody},
+    denial::Denial,
+    grpc,
+    infer::{Call, Wire, predict},
     protocol::{
-        ModelMetadata, ModelPath, ModelReady, Path, ServerLive, ServerMetadata, ServerReady, Verb,
+        self, EXTENSIONS, Forms, ModelMetadata, ModelPath, ModelReady, Path, ServerLive,
+        ServerMetadata, ServerReady, Verb,
     },
+    repository,
     server::Sidecar,
+    statistics::Counts,
+    usage,
 };
 
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(sidecar: Arc<Sidecar>, request: Request<Incoming>) -> Answer {
-    match route(&sidecar, request).await {
+    let calls = grpc::is_call(request.headers());
+    let answered =
+        if calls { grpc::answer(&sidecar, request).await } else { route(&sidecar, request).await };
+    match answered {
         Ok(answer) => {
             sidecar.metrics.answered("ok");
             answer
         }
-        Err(Denial::Refused(refusal)) => {
-            sidecar.metrics.answered(refusal.problem.code());
-            tracing::debug!(code = refusal.problem.code(), detail = refusal.detail, "refused");
-            refusal.into_answer()
+        Err(denial) => {
+            sidecar.metrics.answered(denial.code());
+            tracing::debug!(code = %denial.code(), detail = denial.detail(), "denied");
+            if calls { grpc::denied(&denial) } else { denial.into_answer() }
         }
-        Err(Denial::Checked(denied)) => {
-            sidecar.metrics.answered(denied.code.clone());
-            tracing::debug!(code = denied.code, check = denied.check, "denied by a check");
-            denied.into_answer()
-        }
-    }
-}
-
-/// Why a request is not answered.
-enum Denial {
-    /// By what is built in.
-    Refused(Refusal),
-    /// By a declared check.
-    Checked(Denied),
-}
-
-impl From<Refusal> for Denial {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Denied> for Denial {
-    fn from(denied: Denied) -> Self {
-        Self::Checked(denied)
     }
 }
 
@@ -67,48 +52,96 @@ async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, 
     // The node's own probes carry no passport.
     if let Some(path @ (Path::Live | Path::Ready)) = path {
         check_method(&path, request.method())?;
-        return Ok(if path == Path::Live { live()? } else { ready(&table)? });
+        return Ok(if path == Path::Live { live()? } else { ready(sidecar, &table)? });
     }
-    let node = table.node.as_deref().ok_or_else(no_policy)?;
-    let passport = node.passports.check(request.headers(), clock::unix_seconds())?;
+    let access = Access::check(&table, request.headers())?;
     let path = path.ok_or_else(|| {
         let detail = "expected a path of the Open Inference Protocol, such as \
                       `/v2/models/{name}/infer`";
         Refusal::new(Problem::NotFound, detail)
     })?;
     check_method(&path, request.method())?;
-    let Path::Model(ModelPath { name, version, verb }) = path else {
-        return Ok(server_metadata()?);
-    };
-    let (tenant, assigned) = find(&table, &passport, name, version)?;
-    let counted = |check: &str, tenant: &TenantId| sidecar.metrics.shadowed(check, tenant);
-    checks::hold(tenant, node, assigned, &request, counted)?;
+    match path {
+        Path::Live | Path::Ready | Path::Server => Ok(server_metadata()?),
+        Path::Model(path) => model(sidecar, &access, path, request, started).await,
+        Path::Statistics => Ok(statistics(sidecar, access.models()?.assigned())?),
+        Path::Index => index(sidecar, &access, request).await,
+        Path::Repository(_) => Err(repository::operators_only().into()),
+    }
+}
+
+async fn model(
+    sidecar: &Sidecar,
+    access: &Access<'_>,
+    ModelPath { name, version, verb }: ModelPath<'_>,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Answer, Denial> {
+    let (parts, body) = request.into_parts();
+    let (tenant, assigned) = access.checked(sidecar, name, version.unwrap_or_default(), &parts)?;
     Ok(match verb {
         Verb::Metadata => metadata(sidecar, tenant, assigned).await?,
         Verb::Ready => {
             sidecar.models.get(tenant.tier, assigned).await?;
             answer::json(&ModelReady { name: &assigned.name, ready: true })?
         }
-        Verb::Infer => infer(sidecar, node, tenant, assigned, request, started).await?,
+        Verb::Statistics => statistics(sidecar, [assigned])?,
+        Verb::Infer => {
+            let id = usage::event_id(&parts.headers);
+            let node = access.node;
+            let call = Call { id, node, tenant, assigned, started, deadline: None };
+            infer(sidecar, call, parts, body).await?
+        }
     })
 }
 
-/// What the passport's tenant is assigned under a name. One refusal says all: that there is no
-/// such name, no such version, that it is another tenant's, or that the tenant is not served here.
-fn find<'t>(
-    table: &'t Table,
-    passport: &Passport,
-    name: &str,
-    version: Option<&str>,
-) -> Result<(&'t TenantModels, &'t Arc<Assigned>), Refusal> {
-    table
-        .tenant(&passport.tenant)
-        .and_then(|tenant| Some((&**tenant, tenant.find(name, version)?)))
-        .ok_or_else(|| {
-            let detail = "expected a model and version that are assigned to this tenant, found \
-                          none of this name";
-            Refusal::new(Problem::UnknownModel, detail)
-        })
+async fn infer(
+    sidecar: &Sidecar,
+    call: Call<'_>,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
+    let json_bytes = json_bytes(&parts.headers)?;
+    let body = whole_body(sidecar, &call.assigned.tenant, &parts.headers, body).await?;
+    let wire = Wire {
+        body_bytes: body.bytes.len(),
+        decode: move || protocol::read(&body.bytes, json_bytes),
+        carries: protocol::carries,
+        encode: |assigned, id, outputs, forms: Forms| {
+            let Assigned { name, version, .. } = assigned;
+            protocol::write(name, version, id.as_deref(), &outputs, &forms)
+        },
+    };
+    Ok(answer::inference(predict(sidecar, call, wire).await?))
+}
+
+/// How much of the body is JSON, where the binary tensor extension says it.
+fn json_bytes(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+    let Some(length) = headers.get(JSON_LENGTH) else { return Ok(None) };
+    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| {
+        let detail = "expected `inference-header-content-length` to be a number of bytes";
+        Refusal::new(Problem::InvalidRequest, detail)
+    })
+}
+
+/// The whole body of a request of `tenant`, which is one that is served here.
+pub(crate) async fn whole_body(
+    sidecar: &Sidecar,
+    tenant: &TenantId,
+    headers: &HeaderMap,
+    mut incoming: Incoming,
+) -> Result<HeldBody, Refusal> {
+    sidecar.bodies.admit(headers, &incoming)?;
+    match sidecar.bodies.read(tenant, &mut incoming).await {
+        Ok(body) => Ok(body),
+        Err(refusal) => {
+            if refusal.problem == Problem::BodyTooLarge {
+                body::linger(incoming);
+            }
+            Err(refusal)
+        }
+    }
 }
 
 async fn metadata(
@@ -127,27 +160,64 @@ async fn metadata(
     })
 }
 
+#[derive(Serialize)]
+struct Statistics<'a> {
+    model_stats: Vec<ModelStatistics<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelStatistics<'a> {
+    name: &'a ModelName,
+    version: &'a Version,
+    #[serde(flatten)]
+    counts: Counts,
+    /// Requests are not told apart by the size of their batch.
+    batch_stats: [(); 0],
+}
+
+fn statistics<'a>(
+    sidecar: &Sidecar,
+    assigned: impl IntoIterator<Item = &'a Arc<Assigned>>,
+) -> Result<Answer, Refusal> {
+    let each = assigned.into_iter().map(|assigned| ModelStatistics {
+        name: &assigned.name,
+        version: &assigned.version,
+        counts: sidecar.statistics.of(assigned),
+        batch_stats: [],
+    });
+    answer::json(&Statistics { model_stats: each.collect() })
+}
+
+async fn index(
+    sidecar: &Sidecar,
+    access: &Access<'_>,
+    request: Request<Incoming>,
+) -> Result<Answer, Denial> {
+    let models = access.models()?;
+    let (parts, body) = request.into_parts();
+    let body = whole_body(sidecar, &access.tenant, &parts.headers, body).await?;
+    let ready_only = repository::ready_only(&body.bytes)?;
+    let listed = repository::index(sidecar, models.assigned(), ready_only, |assigned| {
+        assigned.name.to_string()
+    });
+    Ok(answer::json(&listed)?)
+}
+
 fn server_metadata() -> Result<Answer, Refusal> {
     let version = env!("CARGO_PKG_VERSION");
-    answer::json(&ServerMetadata { name: "bulkhead", version, extensions: [] })
+    answer::json(&ServerMetadata { name: "bulkhead", version, extensions: EXTENSIONS })
 }
 
 fn live() -> Result<Answer, Refusal> {
     answer::json(&ServerLive { live: true })
 }
 
-/// Ready once passports can be verified. A node without tenants is ready too: it has none to fail.
-fn ready(table: &Table) -> Result<Answer, Refusal> {
-    table.node.as_ref().ok_or_else(no_policy)?;
+fn ready(sidecar: &Sidecar, table: &Table) -> Result<Answer, Refusal> {
+    access::ready(sidecar, table)?;
     answer::json(&ServerReady { ready: true })
 }
 
-fn no_policy() -> Refusal {
-    let detail = "expected assignments from the control plane, found none yet: try again later";
-    Refusal::new(Problem::PolicyUnavailable, detail)
-}
-
-fn check_method(path: &Path<'_>, method: &Method) -> Result<(), Refusal> {
+pub(crate) fn check_method(path: &Path<'_>, method: &Method) -> Result<(), Refusal> {
     let allowed = path.method();
     let reads = *method == Method::GET || *method == Method::HEAD;
     if method.as_str() == allowed || (allowed == "GET" && reads) {

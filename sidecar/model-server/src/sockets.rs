@@ -2,9 +2,11 @@
 
 use std::{
     fs,
+    future::Future,
     io::{self, ErrorKind},
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -15,6 +17,9 @@ use tokio::{
 
 use crate::Listen;
 
+/// How often a socket's file is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A connection of either kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -22,13 +27,43 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A listening socket of either kind.
 pub(crate) enum Listener {
-    Unix { listener: UnixListener, path: PathBuf },
+    Unix { listener: UnixListener, file: SocketFile },
     Tcp(TcpListener),
 }
 
+/// The file of a Unix socket, as long as it is this one.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    /// Waits until another socket stands in its place.
+    pub(crate) fn replaced(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (path, own) = (self.path.clone(), self.identity);
+        async move {
+            while !identity(&path).is_ok_and(|identity| identity != own) {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 impl Listener {
-    /// Listens. The file of a Unix socket that nobody answers on is replaced.
-    pub(crate) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+    /// Listens. The file of a Unix socket that nobody answers on is replaced; with `take_over` the
+    /// file of one that a process answers on is too, at one moment, so that nobody is refused who
+    /// connects meanwhile.
+    pub(crate) async fn bind(listen: &Listen, take_over: bool) -> anyhow::Result<Self> {
         match listen {
             Listen::Tcp(address) => {
                 let listener = TcpListener::bind(address)
@@ -37,13 +72,19 @@ impl Listener {
                 Ok(Self::Tcp(listener))
             }
             Listen::Unix(path) => {
-                remove_stale(path)?;
-                let listener = UnixListener::bind(path)
+                check_replaceable(path, take_over)?;
+                let (listener, file) = bind_unix(path)
                     .with_context(|| format!("could not listen on `{}`", path.display()))?;
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-                    .with_context(|| format!("could not make `{}` private", path.display()))?;
-                Ok(Self::Unix { listener, path: path.clone() })
+                Ok(Self::Unix { listener, file })
             }
+        }
+    }
+
+    /// The file that it listens at, where it does at one.
+    pub(crate) const fn file(&self) -> Option<&SocketFile> {
+        match self {
+            Self::Unix { file, .. } => Some(file),
+            Self::Tcp(_) => None,
         }
     }
 
@@ -62,16 +103,28 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Self::Unix { path, .. } = self {
-            // A file that stays is found stale by the next start.
-            let _ = fs::remove_file(path);
+        // A file that stays is found stale by the next start; another one's is left alone.
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn remove_stale(path: &Path) -> anyhow::Result<()> {
+/// Listens at `path`, of mode 0600 from its first moment there, in place of whatever socket is.
+fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let _ = fs::remove_file(&temporary);
+    let listener = UnixListener::bind(&temporary)?;
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&temporary, path)?;
+    Ok((listener, SocketFile::of(path)?))
+}
+
+fn check_replaceable(path: &Path, take_over: bool) -> anyhow::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -85,13 +138,16 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
             path.display()
         );
     }
+    if take_over {
+        return Ok(());
+    }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => bail!(
-            "expected nobody on `{}`, found a process that answers there: stop it first",
+            "expected nobody on `{}`, found a process that answers there: stop it first, or take \
+             over from it (`--take-over`)",
             path.display()
         ),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .with_context(|| format!("could not remove the stale socket `{}`", path.display())),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error).with_context(|| {
             format!("expected nobody on `{}`, could not find out", path.display())
         }),
@@ -109,13 +165,31 @@ mod tests {
         let listen = Listen::Unix(path.clone());
         // A listener of the standard library leaves its file behind.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let first = Listener::bind(&listen).await.unwrap();
+        let first = Listener::bind(&listen, false).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(Listener::bind(&listen).await.is_err());
+        assert!(Listener::bind(&listen, false).await.is_err());
         drop(first);
         assert!(!path.exists());
         fs::write(&path, "a file").unwrap();
-        assert!(Listener::bind(&listen).await.is_err());
+        assert!(Listener::bind(&listen, false).await.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_over_gets_the_next_connections_and_keeps_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sidecar.sock");
+        let listen = Listen::Unix(path.clone());
+        let before = Listener::bind(&listen, false).await.unwrap();
+        let replaced = tokio::spawn(before.file().unwrap().replaced());
+        let after = Listener::bind(&listen, true).await.unwrap();
+        let connected = tokio::net::UnixStream::connect(&path).await.unwrap();
+        after.accept().await.unwrap();
+        drop(connected);
+        replaced.await.unwrap();
+        drop(before);
+        assert!(path.exists());
+        drop(after);
+        assert!(!path.exists());
     }
 }

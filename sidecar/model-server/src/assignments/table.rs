@@ -130,10 +130,7 @@ impl Table {
 
     /// Every model version of every tenant.
     pub(crate) fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
-        self.tenants
-            .values()
-            .flat_map(|tenant| tenant.models.values())
-            .flat_map(|model| model.versions.values())
+        self.tenants.values().flat_map(|tenant| tenant.assigned())
     }
 
     /// The artifacts that are needed here.
@@ -150,6 +147,11 @@ impl TenantModels {
             Some(version) => model.versions.get(version),
             None => model.versions.get(&model.default),
         }
+    }
+
+    /// Every model version of the tenant, by name.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
+        self.models.values().flat_map(|model| model.versions.values())
     }
 
     /// The versions that answer to `name`.

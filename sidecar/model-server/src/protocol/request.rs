@@ -1,20 +1,25 @@
-//! The body of an inference request.
+//! The body of an inference request over REST: JSON, and behind it the elements of those inputs
+//! that say that theirs are there (the binary tensor extension).
 //!
-//! It is read twice. The first reading skips the data and learns names, shapes and datatypes,
+//! The JSON is read twice. The first reading skips the data and learns names, shapes and datatypes,
 //! which may stand behind the data; the second one reads the data into elements of that datatype.
+//! Where no input has its data in the JSON there is no second one.
 
-use std::{cell::RefCell, fmt};
+use std::cell::RefCell;
 
-use inference::{DataType, InferError, Inputs, Tensor, TensorData};
+use inference::{InferError, Inputs, Tensor, TensorData};
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserialize,
+    de::{DeserializeSeed, IgnoredAny},
 };
 use tenancy::problem::Problem;
 
 use super::{
     ProtocolError,
-    tensors::{DataSeed, Failure, Spec},
+    forms::{Form, Forms},
+    raw,
+    seeds::BodySeed,
+    spec::Spec,
 };
 
 /// The longest part of the parser's message that is passed on: it may quote the body.
@@ -27,6 +32,17 @@ pub(crate) struct InferRequest {
     pub(crate) inputs: Inputs,
     /// The names of the outputs that are asked for; none means all.
     pub(crate) outputs: Vec<String>,
+    /// How long an answer is of use, in microseconds: the parameter `timeout`.
+    pub(crate) timeout_micros: Option<u64>,
+}
+
+/// Where an input's elements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In `data`.
+    Json,
+    /// Behind the JSON, so many bytes.
+    Behind(usize),
 }
 
 #[derive(Deserialize)]
@@ -34,9 +50,19 @@ pub(crate) struct InferRequest {
 struct Outline {
     #[serde(default)]
     id: Option<String>,
+    #[serde(default)]
+    parameters: Option<RequestParameters>,
     inputs: Vec<InputOutline>,
     #[serde(default)]
     outputs: Option<Vec<OutputOutline>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RequestParameters {
+    #[serde(default)]
+    binary_data_output: bool,
+    #[serde(default)]
+    timeout: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -46,79 +72,139 @@ struct InputOutline {
     shape: Vec<u64>,
     datatype: String,
     #[serde(default)]
+    parameters: Option<InputParameters>,
+    #[serde(default)]
     data: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct InputParameters {
+    #[serde(default)]
+    binary_data_size: Option<usize>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with `name`")]
 struct OutputOutline {
     name: String,
+    #[serde(default)]
+    parameters: Option<OutputParameters>,
 }
 
-impl InferRequest {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// `invalid_request`, `wrong_datatype` or `bad_shape`, with the input, and the element where
-    /// one is at fault.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
-        let outline: Outline = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-        let specs = outline
-            .inputs
-            .into_iter()
-            .map(|input| input.spec(body.len() as u64))
-            .collect::<Result<Vec<_>, _>>()?;
-        let inputs = Inputs::new(tensors(body, &specs)?).map_err(refused)?;
-        let outputs =
-            outline.outputs.unwrap_or_default().into_iter().map(|output| output.name).collect();
-        Ok(Self { id: outline.id, inputs, outputs })
-    }
+#[derive(Deserialize)]
+struct OutputParameters {
+    #[serde(default)]
+    binary_data: Option<bool>,
+}
+
+/// Reads a body, of which the first `json_bytes` are JSON; where that is not said, all of it.
+///
+/// # Errors
+/// `invalid_request`, `wrong_datatype` or `bad_shape`, with the input, and the element where
+/// one is at fault.
+pub(crate) fn read(
+    body: &[u8],
+    json_bytes: Option<usize>,
+) -> Result<(InferRequest, Forms), ProtocolError> {
+    let (json, behind) = match json_bytes {
+        None => (body, &[][..]),
+        Some(json_bytes) => body.split_at_checked(json_bytes).ok_or_else(|| {
+            ProtocolError::invalid(format!(
+                "expected {json_bytes} bytes of JSON, as `inference-header-content-length` says, \
+                 found a body of {} bytes",
+                body.len()
+            ))
+        })?,
+    };
+    let outline: Outline = serde_json::from_slice(json).map_err(|error| unreadable(&error))?;
+    let parameters = outline.parameters.unwrap_or_default();
+    let specs = outline
+        .inputs
+        .into_iter()
+        .map(|input| input.spec(body.len() as u64))
+        .collect::<Result<Vec<_>, _>>()?;
+    let inputs = Inputs::new(tensors(json, behind, specs)?).map_err(refused)?;
+    let otherwise = Form::binary(parameters.binary_data_output);
+    let (outputs, each) = outline
+        .outputs
+        .unwrap_or_default()
+        .into_iter()
+        .map(|output| {
+            let binary = output.parameters.and_then(|parameters| parameters.binary_data);
+            (output.name, binary.map_or(otherwise, Form::binary))
+        })
+        .unzip();
+    let timeout_micros = parameters.timeout;
+    let request = InferRequest { id: outline.id, inputs, outputs, timeout_micros };
+    Ok((request, Forms { each, otherwise }))
 }
 
 impl InputOutline {
-    fn spec(self, body_bytes: u64) -> Result<Spec, ProtocolError> {
-        let Self { name, shape, datatype, data } = self;
-        let datatype: DataType = datatype.parse().map_err(|error| {
-            ProtocolError::new(Problem::WrongDatatype, format!("input `{name}`: {error}"))
-        })?;
-        if data.is_none() {
-            return Err(ProtocolError::invalid(format!(
-                "expected `data` in input `{name}`, found none: shared memory and binary tensors \
-                 are not supported"
-            )));
-        }
-        let elements = shape.iter().try_fold(1_u64, |product, dim| product.checked_mul(*dim));
-        // Each element takes a byte of the body at least.
-        match elements.filter(|elements| *elements <= body_bytes) {
-            Some(elements) => Ok(Spec { name, shape, datatype, elements }),
-            None => Err(ProtocolError::new(
-                Problem::BadShape,
-                format!(
-                    "expected the data of input `{name}` to fill its shape {shape:?}, found less"
-                ),
-            )),
-        }
+    fn spec(self, body_bytes: u64) -> Result<(Spec, Place), ProtocolError> {
+        let Self { name, shape, datatype, parameters, data } = self;
+        let binary = parameters.and_then(|parameters| parameters.binary_data_size);
+        let place = match (data, binary) {
+            (Some(_), None) => Place::Json,
+            (None, Some(bytes)) => Place::Behind(bytes),
+            (found, _) => {
+                let found = if found.is_some() { "both" } else { "neither" };
+                return Err(ProtocolError::invalid(format!(
+                    "expected either `data` or the parameter `binary_data_size` in input \
+                     `{name}`, found {found}: shared memory is not supported"
+                )));
+            }
+        };
+        Ok((Spec::new(name, shape, &datatype, body_bytes)?, place))
     }
 }
 
-fn tensors(body: &[u8], specs: &[Spec]) -> Result<Vec<Tensor>, ProtocolError> {
+fn tensors(
+    json: &[u8],
+    mut behind: &[u8],
+    specs: Vec<(Spec, Place)>,
+) -> Result<Vec<Tensor>, ProtocolError> {
+    let mut in_json = data(json, &specs)?.into_iter();
+    let mut tensors = Vec::with_capacity(specs.len());
+    for (spec, place) in specs {
+        let data = match place {
+            Place::Json => in_json
+                .next()
+                .ok_or_else(|| ProtocolError::invalid("expected each input with its data"))?,
+            Place::Behind(size) => {
+                let (own, rest) = behind.split_at_checked(size).ok_or_else(|| {
+                    ProtocolError::invalid(format!(
+                        "expected {size} bytes of input `{}` behind the JSON, found {}",
+                        spec.name,
+                        behind.len()
+                    ))
+                })?;
+                behind = rest;
+                raw::read(&spec, own)?
+            }
+        };
+        tensors.push(Tensor::new(spec.name, spec.shape, data).map_err(refused)?);
+    }
+    if !behind.is_empty() {
+        return Err(ProtocolError::invalid(format!(
+            "expected the body to end with the last input's bytes, found {} more",
+            behind.len()
+        )));
+    }
+    Ok(tensors)
+}
+
+/// The data of those inputs that have it in the JSON, in their order.
+fn data(json: &[u8], specs: &[(Spec, Place)]) -> Result<Vec<TensorData>, ProtocolError> {
+    if specs.iter().all(|(_, place)| *place != Place::Json) {
+        return Ok(vec![]);
+    }
     let failure = RefCell::new(None);
     let seed = BodySeed { specs, failure: &failure };
-    let data = seed.deserialize(&mut serde_json::Deserializer::from_slice(body));
-    if let Some(refusal) = failure.take() {
-        return Err(refusal);
+    let data = seed.deserialize(&mut serde_json::Deserializer::from_slice(json));
+    match failure.take() {
+        Some(refusal) => Err(refusal),
+        None => data.map_err(|error| unreadable(&error)),
     }
-    let data = data.map_err(|error| unreadable(&error))?;
-    if data.len() != specs.len() {
-        return Err(ProtocolError::invalid("expected each input with its data"));
-    }
-    specs
-        .iter()
-        .zip(data)
-        .map(|(spec, data)| {
-            Tensor::new(spec.name.clone(), spec.shape.clone(), data).map_err(refused)
-        })
-        .collect()
 }
 
 fn refused(error: InferError) -> ProtocolError {
@@ -127,108 +213,10 @@ fn refused(error: InferError) -> ProtocolError {
 
 fn unreadable(error: &serde_json::Error) -> ProtocolError {
     let message: String = error.to_string().chars().take(LONGEST_MESSAGE_CHARS).collect();
-    ProtocolError::invalid(format!("the body is no inference request in JSON: {message}"))
-}
-
-/// The whole body, of which only the data of the inputs is read.
-struct BodySeed<'s> {
-    specs: &'s [Spec],
-    failure: &'s Failure,
-}
-
-impl<'de> DeserializeSeed<'de> for BodySeed<'_> {
-    type Value = Vec<TensorData>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for BodySeed<'_> {
-    type Value = Vec<TensorData>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut data = vec![];
-        while let Some(key) = object.next_key::<String>()? {
-            if key == "inputs" {
-                let inputs = InputsSeed { specs: self.specs, failure: self.failure };
-                data = object.next_value_seed(inputs)?;
-            } else {
-                object.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(data)
-    }
-}
-
-struct InputsSeed<'s> {
-    specs: &'s [Spec],
-    failure: &'s Failure,
-}
-
-impl<'de> DeserializeSeed<'de> for InputsSeed<'_> {
-    type Value = Vec<TensorData>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for InputsSeed<'_> {
-    type Value = Vec<TensorData>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of inputs")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        let mut data = vec![];
-        for spec in self.specs {
-            let input = InputSeed { spec, failure: self.failure };
-            data.extend(array.next_element_seed(input)?);
-        }
-        // Asked once more, so that the parser sees the end of the array.
-        array.next_element::<IgnoredAny>()?;
-        Ok(data)
-    }
-}
-
-struct InputSeed<'s> {
-    spec: &'s Spec,
-    failure: &'s Failure,
-}
-
-impl<'de> DeserializeSeed<'de> for InputSeed<'_> {
-    type Value = TensorData;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<TensorData, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for InputSeed<'_> {
-    type Value = TensorData;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an input as an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<TensorData, A::Error> {
-        let mut data = None;
-        while let Some(key) = object.next_key::<String>()? {
-            if key == "data" {
-                let seed = DataSeed { spec: self.spec, failure: self.failure };
-                data = Some(object.next_value_seed(seed)?);
-            } else {
-                object.next_value::<IgnoredAny>()?;
-            }
-        }
-        data.ok_or_else(|| A::Error::missing_field("data"))
-    }
+    ProtocolError::new(
+        Problem::InvalidRequest,
+        format!("the body is no inference request in JSON: {message}"),
+    )
 }
 
 #[cfg(test)]
@@ -239,7 +227,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<InferRequest, ProtocolError> {
-        InferRequest::parse(body.to_string().as_bytes())
+        read(body.to_string().as_bytes(), None).map(|(request, _)| request)
     }
 
     fn input(datatype: &str, shape: &[u64], data: &Value) -> Value {
@@ -268,7 +256,7 @@ mod tests {
     fn data_may_stand_before_the_datatype_that_it_has() {
         let body = br#"{"outputs":[{"name":"y","parameters":{}}],"inputs":[{"data":["a","\u00e9"],
             "parameters":{"z":[1]},"datatype":"BYTES","shape":[2],"name":"x"}],"id":"q"}"#;
-        let request = InferRequest::parse(body).unwrap();
+        let (request, _) = read(body, None).unwrap();
         let texts = vec![b"a".to_vec(), "é".as_bytes().to_vec()];
         assert_eq!(request.inputs.tensors()[0].data(), &TensorData::Bytes(texts));
         assert_eq!((request.id.as_deref(), &*request.outputs), (Some("q"), &["y".to_owned()][..]));
@@ -346,6 +334,64 @@ mod tests {
         assert_eq!(twice.problem, Problem::InvalidRequest);
     }
 
+    /// `json` with `bytes` behind it.
+    fn with_bytes(json: &Value, bytes: &[u8]) -> Result<(InferRequest, Forms), ProtocolError> {
+        let json = json.to_string().into_bytes();
+        read(&[&json, bytes].concat(), Some(json.len()))
+    }
+
+    fn behind(name: &str, datatype: &str, size: usize) -> Value {
+        let parameters = json!({"binary_data_size": size});
+        json!({"name": name, "shape": [1], "datatype": datatype, "parameters": parameters})
+    }
+
+    #[test]
+    fn elements_behind_the_json_are_those_of_its_inputs_in_their_order() {
+        let in_json = json!({"name": "b", "shape": [1], "datatype": "INT8", "data": [7]});
+        let inputs = [behind("a", "UINT16", 2), in_json, behind("c", "BYTES", 5)];
+        let body = json!({"inputs": inputs});
+        let (request, _) = with_bytes(&body, &[1, 2, 1, 0, 0, 0, 0xff]).unwrap();
+        let tensors: Vec<_> = request.inputs.tensors().iter().map(Tensor::data).collect();
+        let expected = [
+            &TensorData::Uint16(vec![0x0201]),
+            &TensorData::Int8(vec![7]),
+            &TensorData::Bytes(vec![vec![0xff]]),
+        ];
+        assert_eq!(tensors, expected);
+    }
+
+    #[test]
+    fn bytes_that_are_missing_left_over_or_said_twice_are_refused() {
+        let body = json!({"inputs": [behind("a", "UINT16", 2)]});
+        for bytes in [&[1][..], &[1, 2, 3], &[]] {
+            let refused = with_bytes(&body, bytes).unwrap_err();
+            assert_eq!(refused.problem, Problem::InvalidRequest, "{bytes:?}");
+        }
+        let mut both = body.clone();
+        both["inputs"][0]["data"] = json!([1]);
+        assert!(with_bytes(&both, &[1, 2]).unwrap_err().detail.contains("found both"));
+        assert!(read(b"{}", Some(3)).is_err());
+        assert!(read(body.to_string().as_bytes(), None).is_err());
+    }
+
+    #[test]
+    fn an_output_has_the_form_that_it_or_else_the_request_asks_for() {
+        let forms = |body: &Value| {
+            let (request, forms) = with_bytes(body, &[]).unwrap();
+            (0..=request.outputs.len()).map(|at| forms.of(at)).collect::<Vec<_>>()
+        };
+        assert_eq!(forms(&json!({"inputs": []})), [Form::Json]);
+        let body = json!({"inputs": [], "parameters": {"binary_data_output": true}});
+        assert_eq!(forms(&body), [Form::Behind]);
+        let outputs = json!([
+            {"name": "a", "parameters": {"binary_data": false}},
+            {"name": "b"},
+        ]);
+        let parameters = json!({"binary_data_output": true});
+        let body = json!({"inputs": [], "parameters": parameters, "outputs": outputs});
+        assert_eq!(forms(&body), [Form::Json, Form::Behind, Form::Behind]);
+    }
+
     #[test]
     fn a_body_that_says_something_twice_or_nests_without_end_is_refused() {
         let deep = format!(r#"{{"inputs":[],"x":{}"#, "[".repeat(100_000));
@@ -354,7 +400,7 @@ mod tests {
             r#"{"inputs":[{"name":"x","shape":[1],"datatype":"INT8","data":[1],"data":[2]}]}"#;
         let array = r#"[null,[["x",[1],"INT8",[1]]],null]"#;
         for body in [&deep, twice, data_twice, array, "", "null", "{}", "[]", "{\"inputs\":[]} x"] {
-            let refused = InferRequest::parse(body.as_bytes()).unwrap_err();
+            let refused = read(body.as_bytes(), None).unwrap_err();
             assert_eq!(refused.problem, Problem::InvalidRequest);
         }
     }
@@ -379,8 +425,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_without_a_panic(bytes: Vec<u8>) {
-            let _ = InferRequest::parse(&bytes);
+        fn any_bytes_are_read_or_refused_without_a_panic(
+            bytes: Vec<u8>,
+            json_bytes: Option<usize>,
+        ) {
+            let _ = read(&bytes, json_bytes);
         }
 
         #[test]

@@ -15,20 +15,11 @@ use tenancy::problem::Problem;
 use super::{
     ProtocolError,
     elements::{Element, Scalar},
+    spec::Spec,
 };
 
 /// The first refusal, which serde's own errors cannot carry.
 pub(super) type Failure = RefCell<Option<ProtocolError>>;
-
-/// What an input says of itself beside its data.
-#[derive(Debug, Clone)]
-pub(super) struct Spec {
-    pub(super) name: String,
-    pub(super) shape: Vec<u64>,
-    pub(super) datatype: DataType,
-    /// The product of the shape.
-    pub(super) elements: u64,
-}
 
 /// Reads the data of the input that `spec` describes.
 pub(super) struct DataSeed<'s> {
@@ -56,7 +47,7 @@ impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
             DataType::Fp16 => {
                 let detail = format!(
                     "expected input `{}` in a datatype that JSON can carry, found FP16, for which \
-                     the protocol has no JSON form: use a model that takes FP32",
+                     the protocol has no JSON form: send it behind the JSON (`binary_data_size`)",
                     self.spec.name
                 );
                 self.failure.replace(Some(ProtocolError::invalid(detail)));

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod assignments;
+mod binary;
 mod bodies;
 mod checks;
+mod grpc;
 mod isolation;
 mod metering;
 mod node;
 mod plane;
 mod protocol;
 mod provenance;
+mod repository;
 mod shutdown;
 mod token;
 

@@ -8,7 +8,7 @@ use std::{
 
 use artifact::Mapped;
 use inference::{Backend, Inputs, Tensor, TensorData, cpu::CpuBackend};
-use model_server::{Listen, NodeToken, Options};
+use model_server::{Listen, NodeToken, OperatorDigest, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,6 +22,7 @@ pub struct Home {
     pub max_body_bytes: u64,
     pub metrics: Option<SocketAddr>,
     pub token: Option<NodeToken>,
+    pub operators: Vec<OperatorDigest>,
 }
 
 pub struct Sidecar {
@@ -52,7 +53,13 @@ impl Answered {
 impl Home {
     pub fn new() -> Self {
         let max_body_bytes = Options::DEFAULT_MAX_BODY_BYTES;
-        Self { folder: tempfile::tempdir().unwrap(), max_body_bytes, metrics: None, token: None }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            max_body_bytes,
+            metrics: None,
+            token: None,
+            operators: vec![],
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -66,6 +73,15 @@ impl Home {
 
     /// Starts a sidecar and waits until it answers.
     pub async fn start(&self, plane: &Plane) -> Sidecar {
+        self.start_as(plane, false).await
+    }
+
+    /// Starts another sidecar, which takes over from the one that runs.
+    pub async fn take_over(&self, plane: &Plane) -> Sidecar {
+        self.start_as(plane, true).await
+    }
+
+    async fn start_as(&self, plane: &Plane, take_over: bool) -> Sidecar {
         let socket = self.path().join("sidecar.sock");
         let options = Options {
             state_dir: self.path().join("state"),
@@ -78,6 +94,8 @@ impl Home {
             max_body_bytes: self.max_body_bytes,
             cache_bytes: Options::DEFAULT_CACHE_BYTES,
             metrics: self.metrics,
+            operators: self.operators.clone(),
+            take_over,
         };
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);
@@ -126,6 +144,11 @@ impl Sidecar {
         self.shutdown.notify_one();
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Waits until it has ended.
     pub async fn ended(self) {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
@@ -163,6 +186,35 @@ pub fn with_metadata(mut onnx: Vec<u8>, key: &str, value: &str) -> Vec<u8> {
     onnx
 }
 
+/// The body of a request whose inputs are all behind the JSON, and how long the JSON is.
+pub fn flight_in_bytes(outputs: &Value) -> (Vec<u8>, usize) {
+    let (mut behind, mut inputs) = (vec![], vec![]);
+    for tensor in flight_tensors() {
+        let before = behind.len();
+        behind.extend(raw(tensor.data()));
+        inputs.push(json!({
+            "name": tensor.name(), "shape": tensor.shape(), "datatype": tensor.datatype(),
+            "parameters": {"binary_data_size": behind.len() - before},
+        }));
+    }
+    let json = json!({"inputs": inputs, "outputs": outputs}).to_string().into_bytes();
+    let json_bytes = json.len();
+    ([json, behind].concat(), json_bytes)
+}
+
+/// The elements that a flight has, as bytes.
+pub fn raw(data: &TensorData) -> Vec<u8> {
+    match data {
+        TensorData::Fp32(values) => values.iter().flat_map(|it| it.to_le_bytes()).collect(),
+        TensorData::Int64(values) => values.iter().flat_map(|it| it.to_le_bytes()).collect(),
+        TensorData::Bytes(values) => values
+            .iter()
+            .flat_map(|it| [&(it.len() as u32).to_le_bytes()[..], it].concat())
+            .collect(),
+        other => panic!("no input of a flight is {other:?}"),
+    }
+}
+
 fn input(name: &str, datatype: &str, value: Value) -> Value {
     json!({"name": name, "shape": [1, 1], "datatype": datatype, "data": [value]})
 }
@@ -182,11 +234,11 @@ pub fn flight() -> Value {
     ]})
 }
 
-/// What a model says of that flight, asked without a server.
-pub fn expected_air_time(name: &str) -> f32 {
+/// The same flight in tensors.
+pub fn flight_tensors() -> Vec<Tensor> {
     let tensor = |name: &str, data| Tensor::new(name, vec![1, 1], data).unwrap();
     let text = |name: &str, text: &str| tensor(name, TensorData::Bytes(vec![text.into()]));
-    let inputs = Inputs::new(vec![
+    vec![
         text("carrier", "UA"),
         text("origin", "EWR"),
         text("dest", "LAX"),
@@ -196,9 +248,14 @@ pub fn expected_air_time(name: &str) -> f32 {
         tensor("sched_dep_time", TensorData::Int64(vec![1745])),
         tensor("sched_minutes", TensorData::Fp32(vec![375.0])),
         tensor("dep_delay", TensorData::Fp32(vec![4.0])),
-    ]);
+    ]
+}
+
+/// What a model says of that flight, asked without a server.
+pub fn expected_air_time(name: &str) -> f32 {
+    let inputs = Inputs::new(flight_tensors()).unwrap();
     let model = CpuBackend::default().load(&Mapped::copied(&onnx(name)).unwrap()).unwrap();
-    let outputs = model.infer(inputs.unwrap()).unwrap().into_tensors();
+    let outputs = model.infer(inputs).unwrap().into_tensors();
     let TensorData::Fp32(values) = outputs[0].data() else { panic!("{outputs:?}") };
     values[0]
 }

@@ -17,7 +17,7 @@ async fn metadata_says_what_the_model_takes_and_gives() {
     let server = sidecar.get("/v2", &passport).await;
     assert_eq!(
         (&server.body["name"], &server.body["extensions"]),
-        (&json!("bulkhead"), &json!([]))
+        (&json!("bulkhead"), &json!(["binary_tensor_data", "model_repository", "statistics"]))
     );
     for path in ["/v2/models/air-time", "/v2/models/air-time/versions/ua-1"] {
         let metadata = sidecar.get(path, &passport).await.body;

@@ -1,0 +1,85 @@
+//! Who may ask for what, by whichever protocol it came: a verified passport, and what is assigned
+//! to its tenant.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, request::Parts};
+use tenancy::{TenantId, problem::Problem};
+
+use crate::{
+    answer::Refusal,
+    assignments::{Assigned, Node, Table, TenantModels},
+    checks, clock,
+    denial::Denial,
+    server::Sidecar,
+};
+
+/// A request whose passport was verified.
+pub(crate) struct Access<'t> {
+    pub(crate) node: &'t Node,
+    pub(crate) tenant: TenantId,
+    table: &'t Table,
+}
+
+impl<'t> Access<'t> {
+    /// Verifies the passport.
+    pub(crate) fn check(table: &'t Table, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let node = table.node.as_deref().ok_or_else(no_policy)?;
+        let passport = node.passports.check(headers, clock::unix_seconds())?;
+        Ok(Self { node, tenant: passport.tenant, table })
+    }
+
+    /// The tenant's models. One that is not served here is told what one is told that asks for a
+    /// model that it does not have.
+    pub(crate) fn models(&self) -> Result<&'t TenantModels, Refusal> {
+        self.table.tenant(&self.tenant).map(|tenant| &**tenant).ok_or_else(unknown)
+    }
+
+    /// What the tenant is assigned under a name, and under a version where that is not empty. One
+    /// refusal says all: that there is no such name, no such version, that it is another tenant's,
+    /// or that the tenant is not served here.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<(&'t TenantModels, &'t Arc<Assigned>), Refusal> {
+        let tenant = self.models()?;
+        let version = Some(version).filter(|version| !version.is_empty());
+        Ok((tenant, tenant.find(name, version).ok_or_else(unknown)?))
+    }
+
+    /// As [`Access::find`], and holds the request to the tenant's checks.
+    pub(crate) fn checked(
+        &self,
+        sidecar: &Sidecar,
+        name: &str,
+        version: &str,
+        request: &Parts,
+    ) -> Result<(&'t TenantModels, &'t Arc<Assigned>), Denial> {
+        let (tenant, assigned) = self.find(name, version)?;
+        let counted = |check: &str, tenant: &TenantId| sidecar.metrics.shadowed(check, tenant);
+        checks::hold(tenant, self.node, assigned, request, counted)?;
+        Ok((tenant, assigned))
+    }
+}
+
+/// Whether passports can be verified. A node without tenants is ready too: it has none to fail.
+pub(crate) fn ready(sidecar: &Sidecar, table: &Table) -> Result<(), Refusal> {
+    table.node.as_ref().ok_or_else(no_policy)?;
+    if sidecar.ending.is_cancelled() {
+        let detail = "expected a server that goes on, found one that ends: go to another one";
+        return Err(Refusal::new(Problem::Overloaded, detail));
+    }
+    Ok(())
+}
+
+fn no_policy() -> Refusal {
+    let detail = "expected assignments from the control plane, found none yet: try again later";
+    Refusal::new(Problem::PolicyUnavailable, detail)
+}
+
+fn unknown() -> Refusal {
+    let detail = "expected a model and version that are assigned to this tenant, found none of \
+                  this name";
+    Refusal::new(Problem::UnknownModel, detail)
+}
