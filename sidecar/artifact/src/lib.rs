@@ -22,7 +22,7 @@ mod writer;
 pub use error::ArtifactError;
 pub use mapped::Mapped;
 pub use package::{
-    ArchivedHeader, ArchivedIdentity, ArchivedSection, ArchivedTensor, Header, Identity,
+    ArchivedHeader, ArchivedIdentity, ArchivedSection, ArchivedTensor, Header, Identity, OPTIONAL,
     PAGE_BYTES, Package, PackageBuilder, PackageError, Section, SectionKind, Tensor,
 };
 pub use store::{Removed, Store};

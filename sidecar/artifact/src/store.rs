@@ -1,9 +1,9 @@
 //! The folder of artifacts on a node.
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{ErrorKind, Read},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use tenancy::Digest;
 use crate::{ArtifactError, Mapped, Writer, pinned::Pinned};
 
 const CHUNK_BYTES: usize = 64 * 1024;
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A content-addressed folder of artifacts: `sha256/<64 hexadecimal digits>`.
 ///
@@ -107,10 +108,13 @@ impl Store {
     /// process, and unchanged.
     ///
     /// "Unchanged" is what the file system says: same device, inode, length, times of change of
-    /// content and of inode, to the nanosecond. No process but one of root's can set the latter
-    /// back. Kernels before Linux 6.13 keep it to a clock tick, so that there a change within the
-    /// same tick as the check (at most 10 ms) is not seen. A disk that gives other bytes than were
-    /// written is not seen either: [`Store::verify`] is for that.
+    /// content and of inode, to the nanosecond. The last of them moves with every write, also with
+    /// one through a mapping, and with every change of mode or owner; only root can set it back, by
+    /// the system's clock or by writing to the disk. What this does not hold against: root; a
+    /// kernel before Linux 6.13, which keeps that time to a clock tick, for a change within the
+    /// same tick as the check (at most 10 ms); a disk that gives other bytes than were written,
+    /// which [`Store::verify`] is for; and a change, by this user or root, of a file that is mapped
+    /// already (see [`Mapped`]).
     ///
     /// # Errors
     /// [`ArtifactError::Missing`]; [`ArtifactError::DigestMismatch`] where the file was damaged
@@ -143,9 +147,11 @@ impl Store {
         Ok(mapped)
     }
 
+    /// Opens the file itself: a link in its place leads out of the folder that is private, to a
+    /// file that others may write.
     fn open_artifact(&self, digest: &Digest) -> Result<(File, PathBuf), ArtifactError> {
         let path = self.path(digest);
-        match File::open(&path) {
+        match OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(&path) {
             Ok(file) => Ok((file, path)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 Err(ArtifactError::Missing { digest: *digest })

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 use artifact::{
-    Header, Identity, Mapped, PAGE_BYTES, Package, PackageBuilder, PackageError, SectionKind,
-    Tensor,
+    Header, Identity, Mapped, OPTIONAL, PAGE_BYTES, Package, PackageBuilder, PackageError,
+    SectionKind, Tensor,
 };
 use proptest::prelude::*;
 use tenancy::Digest;
@@ -99,6 +99,57 @@ fn what_follows_a_package_is_found() {
     assert!(matches!(open(&longer).unwrap().verify(), Err(PackageError::Stray { .. })));
 }
 
+/// Makes the digest of a header that was changed right again.
+fn signed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let length = u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize;
+    let digest = *Digest::of(&bytes[64..64 + length]).as_bytes();
+    bytes[16..48].copy_from_slice(&digest);
+    bytes
+}
+
+/// A package whose section of notes has another kind.
+fn with_kind(kind: u32) -> Vec<u8> {
+    let mut builder = PackageBuilder::new(header());
+    builder.section(SectionKind::Plan, "", b"plan".to_vec());
+    builder.section(SectionKind::Notes, "", b"words".to_vec());
+    let mut bytes = builder.finish().unwrap();
+    let notes = SectionKind::Notes.code().to_le_bytes();
+    let at = bytes.windows(4).position(|it| it == notes).unwrap();
+    bytes[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+    signed(bytes)
+}
+
+#[test]
+fn a_section_of_a_later_release_is_refused_unless_it_may_be_passed_over() {
+    let refused = open(&with_kind(77)).unwrap_err();
+    assert!(matches!(refused, PackageError::Newer { .. }), "{refused}");
+    assert!(refused.to_string().contains("a section of kind 77"), "{refused}");
+    let package = open(&with_kind(OPTIONAL | 77)).unwrap();
+    package.verify().unwrap();
+    assert_eq!(package.section(SectionKind::Plan), Some(&b"plan"[..]));
+    assert_eq!(package.section(SectionKind::Notes), None);
+}
+
+#[test]
+fn a_flag_of_a_later_release_is_refused() {
+    let mut bytes = package();
+    bytes[12] = 1;
+    let refused = open(&bytes).unwrap_err();
+    assert!(matches!(refused, PackageError::Newer { .. }), "{refused}");
+}
+
+#[test]
+fn a_package_can_name_a_base_and_hold_changes_to_it() {
+    let base = open(&package()).unwrap().digest();
+    let mut builder = PackageBuilder::new(Header { base: Some(*base.as_bytes()), ..header() });
+    builder.section(SectionKind::Delta, "panels lanes=16", vec![1; 100]);
+    let changed = open(&builder.finish().unwrap()).unwrap();
+    changed.verify().unwrap();
+    assert_eq!(changed.header().base.as_ref(), Some(base.as_bytes()));
+    let deltas: Vec<_> = changed.sections(SectionKind::Delta).collect();
+    assert_eq!(deltas, [("panels lanes=16", &[1; 100][..])]);
+}
+
 #[test]
 fn a_section_out_of_place_is_refused() {
     // A header of another making, with its digest right.
@@ -108,9 +159,7 @@ fn a_section_out_of_place_is_refused() {
     let at = bytes[64..64 + length].windows(8).position(|it| it == needle).unwrap() + 64;
     for offset in [0_u64, 64, 4097, 1 << 40, u64::MAX] {
         bytes[at..at + 8].copy_from_slice(&offset.to_le_bytes());
-        let digest = *Digest::of(&bytes[64..64 + length]).as_bytes();
-        bytes[16..48].copy_from_slice(&digest);
-        let refused = open(&bytes).unwrap_err();
+        let refused = open(&signed(bytes.clone())).unwrap_err();
         assert!(
             matches!(refused, PackageError::Malformed { .. } | PackageError::Short { .. }),
             "{refused}"
@@ -139,9 +188,7 @@ proptest! {
         for (at, value) in changes {
             bytes[64 + at.index(length)] = value;
         }
-        let digest = *Digest::of(&bytes[64..64 + length]).as_bytes();
-        bytes[16..48].copy_from_slice(&digest);
-        if let Ok(package) = open(&bytes) {
+        if let Ok(package) = open(&signed(bytes.clone())) {
             let _ = package.verify();
             let read: usize = package.header().sections.iter().map(|it| package.bytes(it).len()).sum();
             prop_assert!(read <= bytes.len());

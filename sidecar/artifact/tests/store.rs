@@ -281,3 +281,41 @@ fn a_file_that_was_swapped_for_another_is_refused() {
     fs::rename(&other, path_of(&folder, &digest)).unwrap();
     assert!(matches!(store.map(&digest), Err(ArtifactError::DigestMismatch { .. })));
 }
+
+#[test]
+fn a_link_in_place_of_a_file_is_not_followed() {
+    let (folder, store) = store();
+    let digest = Digest::of(b"weights");
+    store.insert(&b"weights"[..], &digest, LIMIT).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(path_of(&folder, &digest), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, path_of(&folder, &digest)).unwrap();
+    assert!(matches!(store.map(&digest), Err(ArtifactError::Io { action: "open", .. })));
+}
+
+#[test]
+fn a_file_that_anybody_changed_is_read_again_and_never_served_by_a_promise_of_before() {
+    let changes: [fn(&Path); 4] = [
+        |path| alter(path, |bytes| bytes[3] ^= 1),
+        |path| alter(path, |bytes| bytes.push(0)),
+        |path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            std::os::unix::fs::FileExt::write_at(&file, b"W", 0).unwrap();
+        },
+        |path| {
+            fs::write(path.with_extension("new"), b"vveights").unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        },
+    ];
+    for change in changes {
+        let (folder, store) = store();
+        let digest = Digest::of(b"weights");
+        store.insert(&b"weights"[..], &digest, LIMIT).unwrap();
+        store.map(&digest).unwrap();
+        change(&path_of(&folder, &digest));
+        assert!(matches!(store.map(&digest), Err(ArtifactError::DigestMismatch { .. })));
+        // What was found wrong once is not believed the second time.
+        assert!(matches!(store.map(&digest), Err(ArtifactError::DigestMismatch { .. })));
+    }
+}

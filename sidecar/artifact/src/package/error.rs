@@ -21,6 +21,14 @@ pub enum PackageError {
         /// How many it has.
         found: u64,
     },
+    /// It was made by a release that does more than this one.
+    #[error(
+        "expected a package that this release can read, found {what}: update this node, or pack the model again with its release"
+    )]
+    Newer {
+        /// What is not known here.
+        what: String,
+    },
     /// Its header is not the one that was written.
     #[error("expected a header with digest {expected}, found {found}: the file was altered")]
     HeaderDigest {

@@ -18,7 +18,7 @@ pub struct Header {
     /// SHA-256 of the file that it was made of.
     pub source: [u8; 32],
     /// SHA-256 of the package whose sections this one's [`SectionKind::Delta`] sections change.
-    /// Reserved: a package with a base is refused by this release.
+    /// Reserved: a package with a base is refused by this release where it would be run.
     pub base: Option<[u8; 32]>,
     /// Its sections, in the order in which they lie in the file.
     pub sections: Vec<Section>,
@@ -78,12 +78,19 @@ pub enum SectionKind {
     Source,
     /// Reserved: changes to a base's section.
     Delta,
+    /// Words for people, which nothing depends on.
+    Notes,
 }
+
+/// The bit of a section's kind that says that a reader may do without it. A release refuses a
+/// package with a section that it does not know, unless this bit is set: what it cannot read might
+/// change what the rest means.
+pub const OPTIONAL: u32 = 1 << 31;
 
 impl SectionKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Plan, Self::Constants, Self::Panels, Self::Source, Self::Delta];
+    pub const ALL: [Self; 6] =
+        [Self::Plan, Self::Constants, Self::Panels, Self::Source, Self::Delta, Self::Notes];
 
     /// The number that stands for it in a header.
     pub const fn code(self) -> u32 {
@@ -93,6 +100,7 @@ impl SectionKind {
             Self::Panels => 3,
             Self::Source => 4,
             Self::Delta => 5,
+            Self::Notes => OPTIONAL | 6,
         }
     }
 
@@ -104,6 +112,7 @@ impl SectionKind {
             Self::Panels => "panels",
             Self::Source => "source",
             Self::Delta => "delta",
+            Self::Notes => "notes",
         }
     }
 }

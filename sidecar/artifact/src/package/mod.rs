@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | 0..8 | `BHMODEL1` |
 //! | 8..12 | length of the header |
-//! | 12..16 | 0 |
+//! | 12..16 | flags: what a reader has to know; 0, as there are none yet |
 //! | 16..48 | SHA-256 of the header |
 //! | 48..64 | 0 |
 //! | 64.. | the header: an rkyv archive of [`Header`] |
@@ -14,6 +14,12 @@
 //!
 //! What lies between is 0, and the file ends where its last section ends. The header holds the
 //! SHA-256 of each section, so its own digest stands for the whole file.
+//!
+//! What comes later has three places: another magic where the header becomes another one, a flag
+//! where something has to be known to read the rest, and sections of new kinds, which a reader
+//! that does not know them refuses, or passes over where their kind says so ([`OPTIONAL`]). A
+//! package of changes to another one is laid out already: [`Header::base`] names that one by its
+//! digest, and [`SectionKind::Delta`] sections hold the changes.
 
 mod builder;
 mod error;
@@ -23,8 +29,8 @@ mod open;
 pub use builder::PackageBuilder;
 pub use error::PackageError;
 pub use header::{
-    ArchivedHeader, ArchivedIdentity, ArchivedSection, ArchivedTensor, Header, Identity, Section,
-    SectionKind, Tensor,
+    ArchivedHeader, ArchivedIdentity, ArchivedSection, ArchivedTensor, Header, Identity, OPTIONAL,
+    Section, SectionKind, Tensor,
 };
 pub use open::Package;
 

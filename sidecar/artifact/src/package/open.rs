@@ -5,7 +5,7 @@ use std::fmt;
 use tenancy::Digest;
 
 use super::{
-    ArchivedHeader, ArchivedSection, MAGIC, MAX_HEADER_BYTES, PAGE_BYTES, PREAMBLE_BYTES,
+    ArchivedHeader, ArchivedSection, MAGIC, MAX_HEADER_BYTES, OPTIONAL, PAGE_BYTES, PREAMBLE_BYTES,
     PackageError, SectionKind,
 };
 use crate::Mapped;
@@ -97,7 +97,6 @@ impl Package {
         if file.len() > end {
             return Err(PackageError::Stray { at: end as u64 });
         }
-        zeros(file, 12, 16)?;
         zeros(file, 48, PREAMBLE_BYTES)
     }
 }
@@ -119,6 +118,10 @@ fn check(file: &Mapped) -> Result<&ArchivedHeader, PackageError> {
         found: file.len() as u64,
     };
     let length = header_length(file).ok_or_else(|| short("preamble", PREAMBLE_BYTES as u64))?;
+    let flags = number(file, 12).unwrap_or_default();
+    if flags != 0 {
+        return Err(PackageError::Newer { what: format!("the flags {flags:#x}") });
+    }
     if length > MAX_HEADER_BYTES {
         return Err(PackageError::TooLarge {
             what: "header",
@@ -146,8 +149,12 @@ fn check(file: &Mapped) -> Result<&ArchivedHeader, PackageError> {
     Ok(header)
 }
 
-/// Checks that a section starts on a page, after `free`, and ends inside the file. Gives its end.
+/// Checks that a section is of a kind that may be there, starts on a page, after `free`, and ends inside the file. Gives its end.
 fn check_section(section: &ArchivedSection, free: u64, length: u64) -> Result<u64, PackageError> {
+    let kind = section.kind.to_native();
+    if section.kind().is_none() && kind & OPTIONAL == 0 {
+        return Err(PackageError::Newer { what: format!("a section of kind {kind}") });
+    }
     let (start, bytes) = (section.offset.to_native(), section.length.to_native());
     if start < free || !start.is_multiple_of(PAGE_BYTES as u64) {
         let detail = format!(
@@ -173,8 +180,11 @@ fn header_length(file: &[u8]) -> Option<usize> {
     if file.len() < PREAMBLE_BYTES {
         return None;
     }
-    let length = file.get(8..12)?.try_into().ok().map(u32::from_le_bytes)?;
-    usize::try_from(length).ok()
+    usize::try_from(number(file, 8)?).ok()
+}
+
+fn number(file: &[u8], at: usize) -> Option<u32> {
+    file.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 fn range(section: &ArchivedSection) -> Option<std::ops::Range<usize>> {
