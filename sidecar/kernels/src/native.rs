@@ -9,6 +9,8 @@ use tract_linalg::{
     pack::PackedFormat,
 };
 
+use crate::{row::LANES, run};
+
 /// Panels of 16 lanes are read by the best kernels of x86-64 (with AVX, FMA or AVX-512) and of
 /// 64-bit ARM alike, so that one layout in a file serves nearly every node.
 const COMMON_LANES: usize = 16;
@@ -34,9 +36,14 @@ pub fn lanes() -> usize {
     native().lanes
 }
 
-/// The names of the kernels that are used on this processor, for logs.
+/// The name, among those of kernels, of the tiles of AVX-512.
+pub const TILES: &str = "tiles_avx512";
+
+/// The names of the kernels that are used on this processor, for logs. Where there are [`TILES`],
+/// they compute everything but matrices without a row.
 pub fn kernel_names() -> impl Iterator<Item = &'static str> {
-    native().kernels.iter().map(|kernel| kernel.routine.name())
+    let tiles = (native().lanes == LANES && run::has_tiles()).then_some(TILES);
+    tiles.into_iter().chain(native().kernels.iter().map(|kernel| kernel.routine.name()))
 }
 
 pub(crate) fn native() -> &'static Native {

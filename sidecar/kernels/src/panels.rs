@@ -127,6 +127,16 @@ impl<'a> Panels<'a> {
         &self.shape
     }
 
+    /// Up to `count` panels from `first` on, as a matrix of their columns alone.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Self {
+        let start = first.min(self.shape.panels());
+        let end = start.saturating_add(count).min(self.shape.panels());
+        let column = |panel: usize| (panel * self.shape.lanes).min(self.shape.columns);
+        let bytes = self.bytes.get(start * self.panel_bytes..end * self.panel_bytes);
+        let shape = PanelShape { columns: column(end) - column(start), ..self.shape };
+        Self { bytes: bytes.unwrap_or_default(), shape, panel_bytes: self.panel_bytes }
+    }
+
     pub(crate) fn panel(&self, at: usize) -> &'a [u8] {
         let start = at.saturating_mul(self.panel_bytes);
         self.bytes.get(start..start.saturating_add(self.panel_bytes)).unwrap_or_default()

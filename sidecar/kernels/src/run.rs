@@ -1,9 +1,15 @@
-//! The call of a kernel: the one place that is unsafe.
+//! The calls of kernels: the one place that is unsafe.
 
 use tract_data::{internal::TensorView, prelude::Tensor};
 use tract_linalg::mmm::{AsInputValue, FusedSpec, ScratchSpace};
 
-use crate::{KernelError, native::Kernel, operand::Operand};
+use crate::{
+    Element, KernelError,
+    native::Kernel,
+    operand::Operand,
+    row::{Record, Row},
+    tiles::Pair,
+};
 
 /// The scratch space that `kernel` wants.
 #[allow(unsafe_code, reason = "tract-linalg's kernels are unsafe to use")]
@@ -89,6 +95,134 @@ pub(crate) fn multiply(call: Call<'_>) -> Result<(), KernelError> {
             .routine
             .run_with_scratch_space(width, tiles * rows, space, &work)
             .map_err(|error| KernelError::Kernel { detail: error.to_string() })
+    }
+}
+
+/// Computes a product of one row, with the widest registers that the processor surely has.
+#[allow(unsafe_code, reason = "what is compiled for a processor may be run only there")]
+pub(crate) fn one_row(row: Row<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { one_row_avx2(row) };
+    }
+    row.compute();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn one_row_avx2(row: Row<'_>) {
+    row.compute();
+}
+
+/// Whether this processor computes tiles.
+pub(crate) fn has_tiles() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Writes the sums of each row over its products with two panels, without scales and bias. There
+/// are as many rows in `left` as sums, at most [`crate::tiles::TILE_ROWS`], and as many numbers in
+/// each as records of `element` in each panel. Does nothing where this does not hold, or the
+/// processor has no tiles.
+#[allow(unsafe_code, reason = "what is compiled for a processor may be run only there")]
+pub(crate) fn tile(left: &[f32], element: Element, panels: [&[u8]; 2], sums: &mut [Pair]) {
+    #[cfg(target_arch = "x86_64")]
+    macro_rules! tile {
+        ($of:ident: $($rows:literal)*) => {
+            match sums.len() {
+                // SAFETY: the processor has what the function is compiled for.
+                $($rows => unsafe { avx512::$of::<$rows>(left, panels, sums) },)*
+                _ => {}
+            }
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_tiles() {
+        match element {
+            Element::F32 => tile!(f32: 1 2 3 4 5 6 7 8 9 10 11 12),
+            Element::F16 => tile!(f16: 1 2 3 4 5 6 7 8 9 10 11 12),
+            Element::I8 => tile!(i8: 1 2 3 4 5 6 7 8 9 10 11 12),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (left, element, panels, sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "instructions take pointers, and numbers are read without a check")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512, _mm_loadu_si128, _mm256_loadu_si256, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+        _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_storeu_ps,
+    };
+
+    use super::{Pair, Record};
+
+    /// A tile over panels of one kind of element. See [`super::tile`]. All sums stay in registers,
+    /// which `ROWS` is a constant for.
+    macro_rules! tile {
+        ($name:ident, $bytes:literal, $load:ident) => {
+            #[target_feature(enable = "avx512f")]
+            pub(super) fn $name<const ROWS: usize>(
+                left: &[f32],
+                panels: [&[u8]; 2],
+                sums: &mut [Pair],
+            ) {
+                let [first, second] = panels.map(|panel| panel.as_chunks::<$bytes>().0);
+                let inner = first.len();
+                let Some(pairs) = sums.first_chunk_mut::<ROWS>() else { return };
+                if second.len() != inner || left.len() != ROWS * inner {
+                    return;
+                }
+                let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+                for (at, (first, second)) in first.iter().zip(second).enumerate() {
+                    let (first, second) = ($load(first), $load(second));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: `at` is below `inner`, of which `left` has `ROWS` times as many.
+                        let number = unsafe { *left.get_unchecked(row * inner + at) };
+                        let number = _mm512_set1_ps(number);
+                        sums[0] = _mm512_fmadd_ps(first, number, sums[0]);
+                        sums[1] = _mm512_fmadd_ps(second, number, sums[1]);
+                    }
+                }
+                for (pair, sums) in pairs.iter_mut().zip(sums) {
+                    pair.iter_mut().zip(sums).for_each(|(to, from)| store(to, from));
+                }
+            }
+        };
+    }
+
+    tile!(f32, 64, load_f32);
+    tile!(f16, 32, load_f16);
+    tile!(i8, 16, load_i8);
+
+    #[target_feature(enable = "avx512f")]
+    fn load_f32(record: &[u8; 64]) -> __m512 {
+        // SAFETY: as many bytes are read as there are.
+        unsafe { _mm512_loadu_ps(record.as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn load_f16(record: &[u8; 32]) -> __m512 {
+        // SAFETY: as many bytes are read as there are.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(record.as_ptr().cast()) })
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn load_i8(record: &[u8; 16]) -> __m512 {
+        // SAFETY: as many bytes are read as there are.
+        let bytes = unsafe { _mm_loadu_si128(record.as_ptr().cast()) };
+        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn store(record: &mut Record, numbers: __m512) {
+        // SAFETY: a record has room for the sixteen numbers that are written.
+        unsafe { _mm512_storeu_ps(record.as_mut_ptr(), numbers) }
     }
 }
 

@@ -6,9 +6,12 @@ use zerocopy::IntoBytes;
 
 use crate::{
     Element, KernelError, Panels,
+    helpers::Share,
     native::{Native, native},
     panels::ALIGNMENT,
+    row::{LANES, Row},
     run::{self, Call, multiply},
+    tiles,
     tiling::{Run, Tiling},
 };
 
@@ -39,6 +42,9 @@ pub struct Scratch {
     packed: Aligned,
     spaces: Vec<Box<dyn ScratchSpace>>,
     tiling: Tiling,
+    uses_tiles: bool,
+    pub(crate) own_share: Vec<f32>,
+    pub(crate) shares: Vec<Share>,
 }
 
 impl Default for Scratch {
@@ -50,6 +56,9 @@ impl Default for Scratch {
             packed: Aligned::default(),
             spaces: native().kernels.iter().map(run::scratch_space).collect(),
             tiling: Tiling::default(),
+            uses_tiles: run::has_tiles(),
+            own_share: Vec::new(),
+            shares: Vec::new(),
         }
     }
 }
@@ -61,11 +70,17 @@ impl std::fmt::Debug for Scratch {
 }
 
 impl Scratch {
+    /// One that uses no kernel that this processor alone may have, for comparison.
+    pub fn portable() -> Self {
+        Self { uses_tiles: false, ..Self::default() }
+    }
+
     /// Bytes that it keeps.
     pub fn bytes(&self) -> usize {
         let numbers =
             [self.moving.len(), self.product.len(), self.wide.0.len(), self.packed.0.len()];
-        numbers.iter().sum::<usize>() * size_of::<f32>()
+        let shares = self.shares.iter().map(Share::len).sum::<usize>() + self.own_share.len();
+        (numbers.iter().sum::<usize>() + shares) * size_of::<f32>()
     }
 
     /// `output = finish(left · right + bias)`, where `left` has `rows` rows of `inner` numbers and
@@ -95,20 +110,23 @@ impl Scratch {
             output.fill(0.0);
             return Ok(());
         }
+        let has_tiles = shape.lanes == LANES && shape.inner > 0 && self.uses_tiles;
+        if rows == 1 && shape.lanes == LANES && !has_tiles {
+            run::one_row(Row { left, right, finish, output });
+            return Ok(());
+        }
         let most = BLOCK_BYTES / (shape.depth() * size_of::<f32>());
         let at_once = most.clamp(FEWEST_ROWS, MOST_ROWS);
         for first in (0..rows).step_by(at_once) {
             let rows = at_once.min(rows - first);
             let left = left.get(first * shape.inner..(first + rows) * shape.inner);
             let output = output.get_mut(first * shape.columns..(first + rows) * shape.columns);
-            self.block(
-                native,
-                left.unwrap_or_default(),
-                rows,
-                right,
-                finish,
-                output.unwrap_or_default(),
-            )?;
+            let (left, output) = (left.unwrap_or_default(), output.unwrap_or_default());
+            if has_tiles {
+                tiles::product(left, right, finish, output);
+            } else {
+                self.block(native, left, rows, right, finish, output)?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Products over panels equal products computed one by one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
-use kernels::{Element, Finish, KernelError, PanelShape, Panels, Scratch, lanes};
+use kernels::{Element, Finish, Helpers, KernelError, PanelShape, Panels, Scratch, lanes};
 use proptest::prelude::*;
 
 /// Bytes that start at a multiple of 64.
@@ -57,18 +57,19 @@ fn check(rows: usize, inner: usize, columns: usize, has_bias: bool, element: Ele
     let shape = PanelShape { inner, columns, has_bias, element, lanes: lanes() };
     let bytes = packed(&shape, &weights, has_bias.then_some(bias.as_slice()));
     let panels = Panels::new(bytes.bytes(), shape).unwrap();
-    let mut output = vec![f32::NAN; rows * columns];
-    let mut scratch = Scratch::default();
-    scratch.product(&left, rows, &panels, Finish::None, &mut output).unwrap();
     let wanted = expected(&left, rows, &weights, &bias, inner);
-    for (at, (found, wanted)) in output.iter().zip(&wanted).enumerate() {
-        assert!(
-            (found - wanted).abs() <= within * (1.0 + inner as f32),
-            "{rows}x{inner}x{columns} {element:?} at {at}: {found} is not {wanted}"
-        );
+    for mut scratch in [Scratch::default(), Scratch::portable()] {
+        let mut output = vec![f32::NAN; rows * columns];
+        scratch.product(&left, rows, &panels, Finish::None, &mut output).unwrap();
+        for (at, (found, wanted)) in output.iter().zip(&wanted).enumerate() {
+            assert!(
+                (found - wanted).abs() <= within * (1.0 + inner as f32),
+                "{rows}x{inner}x{columns} {element:?} at {at}: {found} is not {wanted}"
+            );
+        }
+        scratch.product(&left, rows, &panels, Finish::Relu, &mut output).unwrap();
+        assert!(output.iter().all(|it| *it >= 0.0));
     }
-    scratch.product(&left, rows, &panels, Finish::Relu, &mut output).unwrap();
-    assert!(output.iter().all(|it| *it >= 0.0));
 }
 
 #[test]
@@ -90,6 +91,65 @@ fn narrow_elements_come_close() {
     check(33, 300, 50, true, Element::F16, 1e-3);
     check(33, 300, 50, true, Element::I8, 1e-2);
     check(5, 300, 50, false, Element::I8, 1e-2);
+    for inner in [1, 3, 31, 32, 33, 300] {
+        check(1, inner, 50, true, Element::F16, 1e-3);
+        check(1, inner, 50, false, Element::I8, 1e-2);
+    }
+}
+
+#[test]
+fn a_row_comes_out_the_same_whatever_the_batch() {
+    if !kernels::kernel_names().any(|name| name == kernels::TILES) {
+        eprintln!("SKIPPED: without AVX-512, how a row is summed up depends on the batch");
+        return;
+    }
+    let (inner, columns) = (77, 50);
+    for element in [Element::F32, Element::F16, Element::I8] {
+        let shape = PanelShape { inner, columns, has_bias: true, element, lanes: lanes() };
+        let bytes = packed(&shape, &numbers(2, inner * columns), Some(&numbers(3, columns)));
+        let panels = Panels::new(bytes.bytes(), shape).unwrap();
+        let mut scratch = Scratch::default();
+        let left = numbers(1, 300 * inner);
+        let mut answer = |left: &[f32]| {
+            let rows = left.len() / inner;
+            let mut output = vec![f32::NAN; rows * columns];
+            scratch.product(left, rows, &panels, Finish::None, &mut output).unwrap();
+            output
+        };
+        let alone: Vec<f32> = left.chunks(inner).flat_map(&mut answer).collect();
+        for rows in (1..=70).chain([300]) {
+            assert!(answer(&left[..rows * inner]) == alone[..rows * columns], "{rows} rows");
+        }
+    }
+}
+
+#[test]
+fn helpers_change_no_bit() {
+    let (inner, columns) = (600, 2000);
+    let weights = numbers(2, inner * columns);
+    let bias = numbers(3, columns);
+    for element in [Element::F32, Element::F16, Element::I8] {
+        let shape = PanelShape { inner, columns, has_bias: true, element, lanes: lanes() };
+        let bytes = packed(&shape, &weights, Some(&bias));
+        let panels = Panels::new(bytes.bytes(), shape).unwrap();
+        for rows in [1, 2, 7, 32, 65] {
+            let left = numbers(1, rows * inner);
+            let mut alone = vec![f32::NAN; rows * columns];
+            Scratch::default().product(&left, rows, &panels, Finish::Relu, &mut alone).unwrap();
+            for cores in [1, 2, 3, 8] {
+                let helpers = Helpers::new(cores);
+                let _busy = helpers.busy();
+                let mut together = vec![f32::NAN; rows * columns];
+                let mut scratch = Scratch::default();
+                for _ in 0..2 {
+                    scratch
+                        .product_with(&helpers, &left, rows, &panels, Finish::Relu, &mut together)
+                        .unwrap();
+                    assert!(alone == together, "{element:?}, {rows} rows, {cores} cores");
+                }
+            }
+        }
+    }
 }
 
 #[test]
