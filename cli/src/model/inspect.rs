@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use artifact::{ArchivedTensor, Package, SectionKind};
 use clap::Args;
+use inference::RUNS;
 use serde_json::{Value, json};
 use tenancy::Digest;
 
@@ -49,6 +50,12 @@ fn said(package: &Package) -> Value {
             })
         })
         .collect();
+    // Packages of before have no such notes.
+    let notes = package.sections(SectionKind::Notes).find(|(key, _)| *key == RUNS);
+    let runs = notes.map_or_else(
+        || if package.section(SectionKind::Plan).is_some() { "plan" } else { "tract" }.into(),
+        |(_, words)| String::from_utf8_lossy(words),
+    );
     let metadata: serde_json::Map<String, Value> =
         header.metadata.iter().map(|it| (it.0.to_string(), json!(it.1.as_str()))).collect();
     json!({
@@ -61,7 +68,7 @@ fn said(package: &Package) -> Value {
         "trained_on": trained_on,
         "producer": header.producer.as_str(),
         "source": Digest::from_bytes(header.source),
-        "runs": if package.section(SectionKind::Plan).is_some() { "plan" } else { "tract" },
+        "runs": runs,
         "inputs": header.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": header.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "metadata": metadata,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use artifact::Identity;
 use clap::{Args, ValueEnum};
-use inference::{Deviation, Pack, Path as Runs, pack, plan::WeightKind};
+use inference::{Deviation, Pack, pack, plan::WeightKind};
 use tenancy::Digest;
 
 #[derive(Debug, Args)]
@@ -36,6 +36,10 @@ pub(crate) struct Arguments {
     /// of them.
     #[arg(long, default_value = "0.01", value_name = "FRACTION")]
     largest_deviation: f64,
+    /// The layouts in which weights are packed, with commas between them: how many columns a panel
+    /// has that the kernels of a node's processor read. 16 is for x86-64 and 64-bit ARM.
+    #[arg(long, value_delimiter = ',', default_value = "16")]
+    lanes: Vec<usize>,
     /// Leave the ONNX file out where the package runs without it.
     #[arg(long)]
     without_source: bool,
@@ -85,6 +89,7 @@ fn pack_one(arguments: &Arguments, file: &Path, output: &Path) -> Result<()> {
         },
         largest_deviation: arguments.largest_deviation,
         with_source: !arguments.without_source,
+        lanes: arguments.lanes.clone(),
     };
     let packed = pack(&onnx, &options).with_context(|| format!("{}", file.display()))?;
     std::fs::write(output, &packed.bytes)
@@ -92,22 +97,11 @@ fn pack_one(arguments: &Arguments, file: &Path, output: &Path) -> Result<()> {
     println!("{}", output.display());
     println!("  digest  {}", Digest::of(&packed.bytes));
     println!("  bytes   {}", packed.bytes.len());
-    println!("  runs    {}", how(&packed.path));
+    println!("  runs    {}", packed.path);
     if let Some(Deviation { largest, mean, numbers }) = packed.deviation {
         println!(
             "  differs from f32 by {largest:.2e} at most and {mean:.2e} in the mean of {numbers} numbers"
         );
     }
     Ok(())
-}
-
-fn how(path: &Runs) -> String {
-    match path {
-        Runs::Plan { steps, matrices, panel_bytes } => format!(
-            "from the package: {steps} steps, {matrices} packed matrices of {panel_bytes} bytes"
-        ),
-        Runs::Tract { because } => {
-            format!("by tract, from the ONNX file in the package: {because}")
-        }
-    }
 }

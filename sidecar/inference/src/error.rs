@@ -171,8 +171,8 @@ pub enum InferError {
         /// What the request has.
         found: u64,
     },
-    /// A dimension of 0. An empty batch is one: it asks for nothing, and an answer to it would
-    /// hide a caller's mistake.
+    /// A dimension of 0 where the model leaves it open. An empty batch is one: it asks for nothing,
+    /// and an answer to it would hide a caller's mistake.
     #[error("expected at least one element, found dimension {axis} of input `{input}` to be 0")]
     EmptyInput {
         /// The input.

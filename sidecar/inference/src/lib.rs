@@ -2,9 +2,10 @@
 //!
 //! A [`Backend`] turns a file, a package or an ONNX file, into a [`Model`], and a model answers
 //! [`Inputs`] with [`Outputs`]. [`pack()`] makes a package of an ONNX file: the model as a
-//! [`plan::Plan`] where it has one, with its weights as kernels read them. Everything that a caller can get wrong (a missing input, a shape,
-//! a datatype, a batch that is too large) is found here, against the model's [`Signature`],
-//! before a kernel runs, and comes back as an [`InferError`] that says what was expected.
+//! [`plan::Plan`] where it has one, with its weights as kernels read them. Everything that a caller
+//! can get wrong (a missing input, a shape, a datatype, a batch that is too large) is found here,
+//! against the model's [`Signature`], before a kernel runs, and comes back as an [`InferError`]
+//! that says what was expected.
 //!
 //! This crate knows nothing of tenants, stores, HTTP or caches. Tensors carry the datatypes of the
 //! Open Inference Protocol v2 and not its JSON. Start with [`Backend`], then [`pack()`]
@@ -26,7 +27,7 @@ pub use backend::{Backend, Limits, Model};
 pub use datatype::{DataType, UnknownDataType};
 pub use error::{InferError, LoadError};
 pub use half::f16;
-pub use pack::{Deviation, Pack, PackError, Packed, Path, pack};
+pub use pack::{Deviation, Pack, PackError, Packed, Path, RUNS, pack};
 pub use request::{Inputs, Outputs};
 pub use signature::{Signature, TensorSpec};
 pub use tensor::{Tensor, TensorData};

@@ -62,14 +62,14 @@ impl Signature {
             spec.check(tensor)?;
             shared.check(spec, tensor)?;
         }
-        let rows = match shared.batch {
-            Some((_, rows)) => rows,
-            None => self.rows_of_first(inputs),
-        };
-        if rows > max_batch {
-            return Err(InferError::BatchTooLarge { limit: max_batch, found: rows });
+        match shared.batch {
+            Some((_, found)) if found > max_batch => {
+                Err(InferError::BatchTooLarge { limit: max_batch, found })
+            }
+            Some((_, rows)) => Ok(rows),
+            // Rows that the model fixes are no choice of the caller's.
+            None => Ok(self.rows_of_first(inputs)),
         }
-        Ok(rows)
     }
 
     fn check_names(&self, inputs: &Inputs) -> Result<(), InferError> {
@@ -109,13 +109,21 @@ impl TensorSpec {
             return Err(InferError::WrongRank { input: input(), expected, found });
         }
         for (axis, (&expected, &found)) in self.shape.iter().zip(tensor.shape()).enumerate() {
-            if let Ok(expected) = u64::try_from(expected)
-                && expected != found
-            {
-                return Err(InferError::WrongDimension { input: input(), axis, expected, found });
-            }
-            if found == 0 {
-                return Err(InferError::EmptyInput { input: input(), axis });
+            match u64::try_from(expected) {
+                Ok(expected) if expected != found => {
+                    return Err(InferError::WrongDimension {
+                        input: input(),
+                        axis,
+                        expected,
+                        found,
+                    });
+                }
+                // A model may say that a tensor is empty: axes of which there are none, for one.
+                Ok(_) => {}
+                Err(_) if found == 0 => {
+                    return Err(InferError::EmptyInput { input: input(), axis });
+                }
+                Err(_) => {}
             }
         }
         Ok(())

@@ -3,10 +3,8 @@
 
 mod onnx;
 
-use artifact::{Identity, Mapped};
-use inference::{
-    Backend, Inputs, Outputs, Pack, Tensor, TensorData, cpu::CpuBackend, pack, plan::WeightKind,
-};
+use artifact::Mapped;
+use inference::{Backend, Inputs, Outputs, Pack, Tensor, TensorData, cpu::CpuBackend, pack};
 use onnx::Named;
 
 fn floats(name: &str, shape: &[u64]) -> Tensor {
@@ -16,12 +14,7 @@ fn floats(name: &str, shape: &[u64]) -> Tensor {
 
 #[test]
 fn a_model_in_its_stride_allocates_nothing() {
-    let options = Pack {
-        identity: Identity::default(),
-        weights: WeightKind::F32,
-        largest_deviation: 0.0,
-        with_source: false,
-    };
+    let options = Pack { with_source: false, ..Pack::default() };
     for (model, names) in [
         (onnx::mlp(Named("N")), vec!["x"]),
         (onnx::lookup(Named("N"), Named("N")), vec!["carrier", "distance"]),

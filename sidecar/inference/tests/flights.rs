@@ -8,11 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use artifact::{Identity, Mapped};
+use artifact::Mapped;
 use flate2::read::GzDecoder;
 use inference::{
     Backend, DataType, Inputs, Model, Pack, Tensor, TensorData, TensorSpec, cpu::CpuBackend, pack,
-    plan::WeightKind,
 };
 
 type Flight = HashMap<String, String>;
@@ -58,9 +57,7 @@ fn minutes(model: &dyn Model, flights: &[&Flight]) -> Vec<f32> {
 
 /// The model as its package runs it, which it does by a plan.
 fn packed(onnx: &[u8]) -> Arc<dyn Model> {
-    let identity = Identity::default();
-    let options =
-        Pack { identity, weights: WeightKind::F32, largest_deviation: 0.0, with_source: false };
+    let options = Pack { with_source: false, ..Pack::default() };
     let packed = pack(onnx, &options).unwrap();
     assert!(matches!(packed.path, inference::Path::Plan { .. }), "{:?}", packed.path);
     CpuBackend::default().load(&Mapped::copied(&packed.bytes).unwrap()).unwrap()

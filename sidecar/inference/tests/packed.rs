@@ -7,21 +7,12 @@ use std::sync::Arc;
 
 use artifact::{Identity, Mapped, Package, SectionKind};
 use inference::{
-    Backend, DataType, Inputs, Limits, Model, Pack, Path, Tensor, TensorData, cpu::CpuBackend,
-    pack, plan::WeightKind,
+    Backend, DataType, Inputs, Limits, Model, Pack, Path, RUNS, Tensor, TensorData,
+    cpu::CpuBackend, pack, plan::WeightKind,
 };
 use onnx::{Element, Is, Named};
 use proptest::prelude::*;
 use tract_onnx::pb::ModelProto;
-
-fn options() -> Pack {
-    Pack {
-        identity: Identity::default(),
-        weights: WeightKind::F32,
-        largest_deviation: 0.0,
-        with_source: true,
-    }
-}
 
 fn load(bytes: &[u8]) -> Arc<dyn Model> {
     CpuBackend::default().load(&Mapped::copied(bytes).unwrap()).unwrap()
@@ -29,7 +20,7 @@ fn load(bytes: &[u8]) -> Arc<dyn Model> {
 
 /// The model as its package runs it; the package has to have a plan.
 fn planned(model: &ModelProto) -> Arc<dyn Model> {
-    let packed = pack(&onnx::bytes(model), &options()).unwrap();
+    let packed = pack(&onnx::bytes(model), &Pack::default()).unwrap();
     assert!(matches!(packed.path, Path::Plan { .. }), "{:?}", packed.path);
     load(&packed.bytes)
 }
@@ -155,7 +146,7 @@ fn products_of_computed_tensors_are_answered() {
 fn a_model_without_a_plan_runs_from_its_package_all_the_same() {
     // No step for string outputs.
     let model = onnx::identity(Element::String, &[Named("N")]);
-    let packed = pack(&onnx::bytes(&model), &options()).unwrap();
+    let packed = pack(&onnx::bytes(&model), &Pack::default()).unwrap();
     let Path::Tract { because } = &packed.path else { panic!("{:?}", packed.path) };
     assert!(because.contains("text"), "{because}");
     let text = TensorData::Bytes(vec![b"a".to_vec(), b"b".to_vec()]);
@@ -174,8 +165,9 @@ fn narrow_weights_are_packed_where_answers_stay_near_and_refused_where_not() {
         vec![onnx::node("MatMul", &["x", "w"], "y", vec![])],
         vec![onnx::value("y", Element::Float, &[Named("N"), Is(5)])],
     ));
-    let narrow =
-        |weights, largest_deviation| pack(&onnx, &Pack { weights, largest_deviation, ..options() });
+    let narrow = |weights, largest_deviation| {
+        pack(&onnx, &Pack { weights, largest_deviation, ..Pack::default() })
+    };
     for (weights, near) in [(WeightKind::F16, 1e-3), (WeightKind::I8, 2e-2)] {
         let packed = narrow(weights, near).unwrap();
         let deviation = packed.deviation.unwrap();
@@ -200,13 +192,17 @@ fn narrow_weights_are_packed_where_answers_stay_near_and_refused_where_not() {
 #[test]
 fn a_package_gives_its_source_back_and_names_it() {
     let bytes = onnx::bytes(&onnx::mlp(Named("N")));
-    let packed = pack(&bytes, &options()).unwrap();
+    let packed = pack(&bytes, &Pack::default()).unwrap();
     let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
     package.verify().unwrap();
     assert_eq!(package.section(SectionKind::Source), Some(&*bytes));
     assert_eq!(package.header().source, *tenancy::Digest::of(&bytes).as_bytes());
-    assert_eq!(pack(&bytes, &options()).unwrap().bytes, packed.bytes, "packing is not repeatable");
-    let bare = pack(&bytes, &Pack { with_source: false, ..options() }).unwrap();
+    assert_eq!(
+        pack(&bytes, &Pack::default()).unwrap().bytes,
+        packed.bytes,
+        "packing is not repeatable"
+    );
+    let bare = pack(&bytes, &Pack { with_source: false, ..Pack::default() }).unwrap();
     assert!(bare.bytes.len() < packed.bytes.len());
     load(&bare.bytes);
 }
@@ -249,7 +245,7 @@ fn what_a_package_says_that_it_was_trained_on_is_in_the_metadata_of_its_model() 
     for model in [onnx::mlp(Named("N")), onnx::identity(Element::String, &[Named("N")])] {
         let trained_on = vec!["org_aa".to_owned(), "org_dl".to_owned()];
         let identity = Identity { trained_on, ..Identity::default() };
-        let packed = pack(&onnx::bytes(&model), &Pack { identity, ..options() }).unwrap();
+        let packed = pack(&onnx::bytes(&model), &Pack { identity, ..Pack::default() }).unwrap();
         let metadata = &load(&packed.bytes).signature().metadata.clone();
         assert_eq!(metadata["trained_on"], "org_aa,org_dl");
     }
@@ -268,7 +264,7 @@ fn a_package_with_a_base_is_refused() {
 
 /// A package whose sections are changed while its header is right, as whoever packs can make it.
 fn hostile(model: &ModelProto, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
-    let mut bytes = pack(&onnx::bytes(model), &options()).unwrap().bytes;
+    let mut bytes = pack(&onnx::bytes(model), &Pack::default()).unwrap().bytes;
     let package = Package::open(Mapped::copied(&bytes).unwrap()).unwrap();
     let plan = package.header().sections.iter().find(|it| it.kind() == Some(SectionKind::Plan));
     let plan = plan.unwrap();
@@ -298,4 +294,58 @@ proptest! {
             let _ = model.infer(inputs(&*model, 3));
         }
     }
+}
+
+#[test]
+fn a_package_has_panels_for_each_kind_of_node_and_each_runs_its_own_from_the_file() {
+    let model = onnx::bytes(&onnx::mlp(Named("N")));
+    let with = |lanes: &[usize]| {
+        let options = Pack { lanes: lanes.to_vec(), ..Pack::default() };
+        load(&pack(&model, &options).unwrap().bytes)
+    };
+    let own = kernels::lanes();
+    let (one, both, foreign) = (with(&[own]), with(&[own / 2, own]), with(&[own / 2]));
+    let answer = |model: &Arc<dyn Model>| model.infer(inputs(&**model, 7)).unwrap().into_tensors();
+    assert_eq!(answer(&one), answer(&both));
+    assert_eq!(answer(&one), answer(&foreign));
+    // Panels that no kernel here reads are packed again into memory, once, when they are loaded.
+    assert_eq!(one.private_bytes(), both.private_bytes());
+    assert!(foreign.private_bytes() > one.private_bytes());
+}
+
+#[test]
+fn idle_cores_help_and_change_no_bit() {
+    let weights: Vec<f32> = (0..1024 * 2048).map(|at| (at % 23) as f32 * 0.01 - 0.1).collect();
+    let model = onnx::model(
+        vec![onnx::value("x", Element::Float, &[Named("N"), Is(1024)])],
+        vec![onnx::floats("w", &[1024, 2048], &weights)],
+        vec![onnx::node("MatMul", &["x", "w"], "y", vec![])],
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(2048)])],
+    );
+    let bytes = pack(&onnx::bytes(&model), &Pack::default()).unwrap().bytes;
+    let on = |cores| {
+        let backend = CpuBackend::with_cores(Limits::default(), cores);
+        backend.load(&Mapped::copied(&bytes).unwrap()).unwrap()
+    };
+    let (alone, helped) = (on(1), on(4));
+    for rows in [1, 2, 33, 64] {
+        let given = inputs(&*alone, rows);
+        let expected = alone.infer(given.clone()).unwrap();
+        assert!(helped.infer(given).unwrap().tensors() == expected.tensors(), "{rows} rows");
+    }
+}
+
+#[test]
+fn a_package_says_how_it_runs_and_why() {
+    let said = |model: &ModelProto| {
+        let packed = pack(&onnx::bytes(model), &Pack::default()).unwrap();
+        let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
+        let notes = package.sections(SectionKind::Notes).find(|(key, _)| *key == RUNS).unwrap();
+        let said = String::from_utf8(notes.1.to_vec()).unwrap();
+        assert_eq!(said, packed.path.to_string());
+        said
+    };
+    assert!(said(&onnx::mlp(Named("N"))).starts_with("from the package: "));
+    let by_tract = said(&onnx::convolution(Named("N")));
+    assert!(by_tract.starts_with("by tract") && by_tract.contains("Conv"), "{by_tract}");
 }

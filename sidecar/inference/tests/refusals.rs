@@ -180,6 +180,22 @@ fn an_empty_batch_is_refused() {
 }
 
 #[test]
+fn what_a_model_fixes_is_no_mistake_of_the_callers() {
+    let model = |dims: &[Dim]| load(&onnx::identity(Element::Float, dims)).unwrap();
+    let ask = |model: &dyn Model, shape: &[u64]| {
+        model.infer(Inputs::new(vec![floats("x", shape)]).unwrap())
+    };
+    let most = Limits::default().max_batch;
+    let fixed = model(&[Is(most as i64 + 1), Is(2)]);
+    assert_eq!(ask(&*fixed, &[most + 1, 2]).unwrap().batch(), most + 1);
+    let empty = model(&[Is(2), Is(0)]);
+    assert_eq!(ask(&*empty, &[2, 0]).unwrap().tensors()[0].shape(), [2, 0]);
+    // What is open is the caller's to fill.
+    let error = ask(&*model(&[Is(2), Named("length")]), &[2, 0]).unwrap_err();
+    assert_eq!(error, InferError::EmptyInput { input: "x".into(), axis: 1 });
+}
+
+#[test]
 fn a_batch_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
     let limits = Limits { max_batch: 8, ..Limits::default() };
     let model = load_within(&onnx::mlp(Unknown), limits).unwrap();
@@ -285,6 +301,37 @@ fn an_operator_that_the_backend_lacks_is_refused_by_name() {
     let error = load_error(&model);
     assert!(matches!(error, LoadError::Graph { .. }), "{error}");
     assert!(error.to_string().contains("TenantExfiltrator"), "{error}");
+}
+
+#[test]
+fn what_the_backend_would_pass_over_is_refused_by_name() {
+    let input = |name: &str| onnx::value(name, Element::Float, &[Is(1), Is(2), Is(4), Is(8)]);
+    let asked = |inputs: &[&str], op: &str, attributes| {
+        load_error(&onnx::model(
+            inputs.iter().filter(|it| !it.is_empty()).map(|name| input(name)).collect(),
+            vec![],
+            vec![onnx::node(op, inputs, "y", attributes)],
+            vec![onnx::value("y", Element::Float, &[Unknown, Unknown, Unknown, Unknown])],
+        ))
+    };
+    let past = ["q", "k", "v", "", "past_key", "past_value"];
+    for (error, part) in [
+        (asked(&past[..3], "Attention", vec![onnx::int("left_window_size", 2)]), "a window"),
+        (
+            asked(&past, "Attention", vec![onnx::int("is_causal", 1)]),
+            "a causal mask over past keys",
+        ),
+        (
+            asked(
+                &["x"],
+                "SpaceToDepth",
+                vec![onnx::int("blocksize", 2), onnx::text("mode", "CRD")],
+            ),
+            "the mode CRD",
+        ),
+    ] {
+        assert!(matches!(&error, LoadError::Graph { detail } if detail.contains(part)), "{error}");
+    }
 }
 
 #[test]

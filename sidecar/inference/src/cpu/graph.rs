@@ -9,7 +9,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::{confined::shortened, recurrent};
+use super::{confined::shortened, misread, recurrent};
 use crate::{DataType, LoadError, TensorSpec};
 
 /// An ONNX file, with what its graph declares, in the file's order.
@@ -34,6 +34,7 @@ impl Graph {
         refuse_duplicates(inputs.iter().map(|input| input.name.as_str()))?;
         refuse_duplicates(outputs.iter().map(String::as_str))?;
         forget_symbols(graph);
+        misread::mend(graph)?;
         recurrent::refuse_misread(graph)?;
         recurrent::give_initial_states(graph);
         let metadata = std::mem::take(&mut proto.metadata_props)

@@ -5,7 +5,9 @@
 
 mod confined;
 mod convert;
+mod edges;
 mod graph;
+mod misread;
 pub(crate) mod model;
 mod planned;
 mod recurrent;
@@ -14,11 +16,13 @@ mod run;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use artifact::{Mapped, Package, SectionKind};
+use kernels::Helpers;
 
 use crate::{Backend, Limits, LoadError, Model, Signature, cpu::run::Workspace, plan::PackedPlan};
 
-/// Loads models for the CPU. One request runs on the one thread that calls
-/// [`Model::infer`], so that how many cores a tenant gets is the scheduler's choice.
+/// Loads models for the CPU. A request runs on the one thread that calls [`Model::infer`], so that
+/// how many cores a tenant gets is the scheduler's choice; cores that no request of this backend
+/// uses help with the large products of a plan, and answers are the same to the bit either way.
 ///
 /// # Against hostile files
 ///
@@ -37,9 +41,14 @@ pub struct CpuBackend {
 
 impl CpuBackend {
     /// A backend that holds every request to `limits`. Its models share the memory that requests
-    /// need while they run, as much as ran at once.
+    /// need while they run, as much as ran at once. It uses every core that the process may.
     pub fn new(limits: Limits) -> Self {
         Self { limits, workspaces: Arc::default() }
+    }
+
+    /// As [`CpuBackend::new`], on at most `cores` cores: with 1, no request is divided.
+    pub fn with_cores(limits: Limits, cores: usize) -> Self {
+        Self { limits, workspaces: Arc::new(Workspaces::for_cores(cores)) }
     }
 }
 
@@ -78,13 +87,24 @@ fn say_trained_on(package: &Package, signature: &mut Signature) {
     }
 }
 
-/// Workspaces that no request uses now.
-#[derive(Debug, Default)]
+/// What the models of a backend share: workspaces that no request uses now, and idle cores.
+#[derive(Debug)]
 struct Workspaces {
     free: Mutex<Vec<Workspace>>,
+    helpers: Helpers,
+}
+
+impl Default for Workspaces {
+    fn default() -> Self {
+        Self::for_cores(std::thread::available_parallelism().map_or(1, usize::from))
+    }
 }
 
 impl Workspaces {
+    fn for_cores(cores: usize) -> Self {
+        Self { free: Mutex::default(), helpers: Helpers::new(cores) }
+    }
+
     /// The workspace that was used last, which is the one that is still in a cache.
     fn take(&self) -> Workspace {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()

@@ -13,7 +13,7 @@ use tract_onnx::{
 
 use super::{
     confined::{confined, shortened},
-    convert,
+    convert, edges,
     graph::Graph,
 };
 use crate::{
@@ -57,7 +57,8 @@ impl Typed {
 
 impl CpuModel {
     pub(super) fn load(onnx: &[u8], limits: Limits) -> Result<Self, LoadError> {
-        let Typed { graph: typed, mut signature } = Typed::read(onnx)?;
+        let Typed { graph: mut typed, mut signature } = Typed::read(onnx)?;
+        attempt(|| edges::put_right(&mut typed))?;
         let max_batch = batch_within(&typed, limits)?;
         let (optimised, unoptimised) = match attempt(|| typed.clone().into_optimized()) {
             Ok(optimised) => (optimised, None),

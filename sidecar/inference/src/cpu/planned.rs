@@ -7,7 +7,7 @@ use kernels::PanelShape;
 use super::{
     Workspaces,
     confined::confined,
-    run::{self, Matrices},
+    run::{self, Matrices, Shared},
 };
 use crate::{
     InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec,
@@ -41,11 +41,14 @@ impl PlannedModel {
 
     fn answer(&self, inputs: &Inputs, outputs: &mut Outputs) -> Result<(), InferError> {
         let batch = self.signature.check(inputs, self.max_batch)?;
+        let helpers = &self.workspaces.helpers;
+        let _busy = helpers.busy();
         let mut workspace = self.workspaces.take();
         // A plan is data from outside. A panic over it would be a fault of this crate, and must
         // not cost more than the request; the workspace that saw it is dropped.
         confined(|| {
-            run::run(&self.plan, &self.matrices, inputs, self.limits, &mut workspace)?;
+            let shared = Shared { matrices: &self.matrices, helpers };
+            run::run(&self.plan, shared, inputs, self.limits, &mut workspace)?;
             let tensors = outputs.reuse(batch, self.signature.outputs.len());
             let values = self.plan.plan().outputs.iter();
             for ((spec, value), tensor) in self.signature.outputs.iter().zip(values).zip(tensors) {

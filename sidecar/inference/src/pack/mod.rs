@@ -2,6 +2,8 @@
 
 mod measure;
 
+use std::fmt;
+
 use artifact::{Header, Identity, PackageBuilder, PackageError, SectionKind, Tensor};
 use kernels::{Element, KernelError, PanelShape};
 use tenancy::Digest;
@@ -15,9 +17,8 @@ use crate::{
     plan::{Layout, WeightKind},
 };
 
-/// The layouts in which weights are packed: the one that the kernels of x86-64 and of 64-bit ARM
-/// read. A node that reads another packs them again when it loads a model.
-const LANES: [usize; 1] = [16];
+/// The key of the notes that say how a package runs, and why.
+pub const RUNS: &str = "runs";
 
 /// How a model is packed.
 #[derive(Debug, Clone)]
@@ -31,6 +32,24 @@ pub struct Pack {
     /// Whether the ONNX file goes along where the package runs without it. Where it does not, the
     /// file cannot be had back.
     pub with_source: bool,
+    /// The layouts in which weights are packed, by how many columns their panels have: one for each
+    /// kind of processor among the nodes. A node that reads none of them packs the weights again
+    /// when it loads the model, into memory of its own.
+    pub lanes: Vec<usize>,
+}
+
+impl Default for Pack {
+    /// 32-bit floats in the one layout that the kernels of x86-64 and of 64-bit ARM read, the ONNX
+    /// file with them, and nobody's.
+    fn default() -> Self {
+        Self {
+            identity: Identity::default(),
+            weights: WeightKind::F32,
+            largest_deviation: 0.0,
+            with_source: true,
+            lanes: vec![16],
+        }
+    }
 }
 
 /// A packed model.
@@ -61,6 +80,20 @@ pub enum Path {
         /// The operator for which plans have no step.
         because: String,
     },
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan { steps, matrices, panel_bytes } => write!(
+                f,
+                "from the package: {steps} steps, {matrices} packed matrices of {panel_bytes} bytes"
+            ),
+            Self::Tract { because } => {
+                write!(f, "by tract, from the ONNX file in the package: {because}")
+            }
+        }
+    }
 }
 
 /// Why a file was not packed.
@@ -136,9 +169,10 @@ pub fn pack(onnx: &[u8], options: &Pack) -> Result<Packed, PackError> {
             Err(PackError::Deviates { limit, found })
         }
         Err(because) if options.weights == WeightKind::F32 => {
+            let path = Path::Tract { because };
             let mut builder = PackageBuilder::new(header);
             builder.section(SectionKind::Source, "onnx", onnx.to_vec());
-            let path = Path::Tract { because };
+            builder.section(SectionKind::Notes, RUNS, path.to_string().into_bytes());
             Ok(Packed { bytes: builder.finish()?, path, deviation: None })
         }
         Err(because) => Err(PackError::NoNarrowWeights { because }),
@@ -158,7 +192,7 @@ fn planned(
         row.element = weights;
     }
     let mut panels = vec![];
-    for lanes in LANES.iter().filter(|_| !matrices.is_empty()) {
+    for lanes in options.lanes.iter().filter(|_| !matrices.is_empty()) {
         let (mut bytes, mut offsets) = (vec![], vec![]);
         for (weights, row) in matrices.iter().zip(&plan.matrices) {
             let shape = PanelShape {
@@ -193,6 +227,7 @@ fn planned(
     if options.with_source {
         builder.section(SectionKind::Source, "onnx", onnx.to_vec());
     }
+    builder.section(SectionKind::Notes, RUNS, path.to_string().into_bytes());
     Ok(Packed { bytes: builder.finish()?, path, deviation: None })
 }
 

@@ -63,6 +63,15 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String as i32,
+        s: value.into(),
+        ..Default::default()
+    }
+}
+
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),

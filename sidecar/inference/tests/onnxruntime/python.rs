@@ -37,7 +37,7 @@ fn environment(home: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(home).map_err(|error| error.to_string())?;
     let lock = File::create(home.join("onnx.lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
-    let folder = home.join("onnx");
+    let folder = home.join("venv/onnx");
     let python = folder.join("bin/python");
     let check = "import onnx, onnxruntime, numpy";
     let works = || {

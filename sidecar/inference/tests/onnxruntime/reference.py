@@ -74,11 +74,14 @@ write("conv", [
     weights("w3", 16, 3), weights("b3", 3),
 ])
 
-for kind, gates in [("LSTM", 4), ("GRU", 3)]:
-    write(kind.lower(), [
+for name, kind, gates, attributes in [
+    ("lstm", "LSTM", 4, {}),
+    ("gru", "GRU", 3, {"linear_before_reset": 1}),
+    ("gru_reset_first", "GRU", 3, {}),
+]:
+    write(name, [
         node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
-        node(kind, ["t", "w", "r", "b"], ["ys", "h"], hidden_size=6,
-             **({"linear_before_reset": 1} if kind == "GRU" else {})),
+        node(kind, ["t", "w", "r", "b"], ["ys", "h"], hidden_size=6, **attributes),
         node("Squeeze", ["h", "zero"], ["last"]), node("Gemm", ["last", "w2", "b2"], ["y"]),
     ], [floats("x", ["N", 7, 3])], [floats("y", ["N", 2])], [
         weights("w", 1, 6 * gates, 3), weights("r", 1, 6 * gates, 6), weights("b", 1, 12 * gates),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use kernels::{Panels, Scratch};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Shape;
+use super::{Shape, Shared};
 use crate::{
     Inputs, Limits, Tensor, TensorData,
     plan::{ArchivedKind, ArchivedPlace, ArchivedStep, PackedPlan},
@@ -208,7 +208,7 @@ impl Workspace {
     pub(super) fn step(
         &mut self,
         plan: &PackedPlan,
-        matrices: &Matrices,
+        shared: Shared<'_>,
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
@@ -218,7 +218,7 @@ impl Workspace {
         let (before, rest) = self.memory.as_mut_bytes().split_at_mut(range.start);
         let (output, after) = rest.split_at_mut(range.len());
         let from = Operands { plan, inputs, frame: &self.frame, before, after, written: range };
-        super::dispatch(step, &from, output, &mut self.scratch, matrices)
+        super::dispatch(step, &from, output, &mut self.scratch, shared)
     }
 
     /// An output of the last run: its dimensions, and its elements.

@@ -13,6 +13,13 @@ mod text;
 
 pub(super) use memory::{AlignedBytes, Matrices, Workspace, bytes_of};
 
+/// What a run takes that is not its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) matrices: &'a Matrices,
+    pub(super) helpers: &'a kernels::Helpers,
+}
+
 use memory::{Fault, Frame, Operands};
 
 use crate::{
@@ -24,7 +31,7 @@ use crate::{
 /// is each input of the model. The answer stays in `workspace`: see [`Workspace::output`].
 pub(super) fn run(
     plan: &PackedPlan,
-    matrices: &Matrices,
+    shared: Shared<'_>,
     inputs: &Inputs,
     limits: Limits,
     workspace: &mut Workspace,
@@ -33,7 +40,7 @@ pub(super) fn run(
     workspace.prepare(plan, inputs, limits).map_err(failed)?;
     for (at, step) in plan.plan().steps.iter().enumerate() {
         workspace
-            .step(plan, matrices, inputs, step)
+            .step(plan, shared, inputs, step)
             .map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
     }
     Ok(())
@@ -44,11 +51,11 @@ fn dispatch(
     from: &Operands<'_>,
     output: &mut [u8],
     scratch: &mut kernels::Scratch,
-    matrices: &Matrices,
+    shared: Shared<'_>,
 ) -> Result<(), Fault> {
     match step {
         ArchivedStep::Product { input, matrix, relu, .. } => {
-            products::product(from, input, matrix, *relu, output, scratch, matrices)
+            products::product(from, input, matrix, *relu, output, scratch, shared)
         }
         ArchivedStep::MatMul { left, right, dimensions, transposed, .. } => {
             products::matmul(from, (left, right), dimensions, *transposed, output, scratch)

@@ -3,7 +3,7 @@
 use kernels::{Finish, Scratch};
 use rkyv::rend::u32_le;
 
-use super::{Fault, Matrices, Operands, memory::written};
+use super::{Fault, Operands, Shared, memory::written};
 
 pub(super) fn product(
     from: &Operands<'_>,
@@ -12,9 +12,9 @@ pub(super) fn product(
     relu: bool,
     output: &mut [u8],
     scratch: &mut Scratch,
-    matrices: &Matrices,
+    shared: Shared<'_>,
 ) -> Result<(), Fault> {
-    let panels = matrices.panels(from.plan, matrix.to_native())?;
+    let panels = shared.matrices.panels(from.plan, matrix.to_native())?;
     let left = from.numbers::<f32>(input.to_native())?;
     let output = written::<f32>(output)?;
     let rows = match panels.shape().inner {
@@ -22,7 +22,7 @@ pub(super) fn product(
         inner => left.len() / inner,
     };
     let finish = if relu { Finish::Relu } else { Finish::None };
-    Ok(scratch.product(left, rows, &panels, finish, output)?)
+    Ok(scratch.product_with(shared.helpers, left, rows, &panels, finish, output)?)
 }
 
 pub(super) fn matmul(
