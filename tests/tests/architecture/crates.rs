@@ -7,7 +7,10 @@ use crate::workspace::{self, PACKAGES, files, root};
 /// Where `unsafe_code` may be allowed, and what for.
 const MAY_ALLOW_UNSAFE_CODE: &[(&str, &str)] = &[
     ("sidecar/artifact/src/mapped.rs", "one unsafe block: a file is mapped"),
-    ("sidecar/kernels/src/run.rs", "two blocks: a kernel's scratch space, and its call"),
+    (
+        "sidecar/kernels/src/run.rs",
+        "calls of kernels, and of what is compiled for one kind of processor",
+    ),
     ("filters/gate/src/lib.rs", "no block: the unsafe attribute on the entry that Envoy looks up"),
     ("filters/recheck/src/lib.rs", "as the gate's"),
     ("filters/gate/src/host.rs", "a call of the host, which hands over memory"),
