@@ -28,6 +28,7 @@ const LEAST: Setting =
 /// have what they keep.
 const WARM_UP: usize = 256;
 const LIMIT: u64 = 1 << 20;
+const WRITERS: usize = 16;
 pub(super) const EVICTIONS: u64 = 10_000;
 const REQUESTS: usize = 100_000;
 
@@ -78,15 +79,8 @@ pub(super) fn measure(
     let packed = ours.add(&File::Single.path(folder, 0), WeightKind::F32)?;
     let template = Template::new(&std::fs::read(ours.file(&packed))?)?;
     let started = Instant::now();
-    let mut package_bytes = 0;
-    let mut keys = Vec::with_capacity(models);
-    for number in 0..models {
-        let bytes = template.variant(number)?;
-        let digest = Digest::of(&bytes);
-        ours.store().insert(bytes.as_slice(), &digest, LIMIT)?;
-        package_bytes = bytes.len();
-        keys.push(key(number, digest)?);
-    }
+    let package_bytes = template.variant(0)?.len();
+    let keys = fill(ours.store(), &template, models)?;
     eprintln!("  {models} packages in the store after {:.0} s", started.elapsed().as_secs_f64());
     let peer_anon_kib_each = peers(folder, peer)?;
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build()?;
@@ -98,6 +92,25 @@ pub(super) fn measure(
         let (evicting, evictions, drift_kib) = node.evicting(&keys).await?;
         Ok(Density { evicting, evictions, drift_kib, ..density })
     })
+}
+
+/// Puts so many packages into the store, several at once: each waits for the disk twice.
+fn fill(store: &Store, template: &Template, models: usize) -> Result<Vec<ModelKey>> {
+    let add = |number: usize| -> Result<ModelKey> {
+        let bytes = template.variant(number)?;
+        let digest = Digest::of(&bytes);
+        store.insert(bytes.as_slice(), &digest, LIMIT)?;
+        key(number, digest)
+    };
+    let add = &add;
+    let every = move |first: usize| (first..models).step_by(WRITERS).map(add).collect::<Vec<_>>();
+    let written = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS).map(|it| scope.spawn(move || every(it))).collect();
+        writers.into_iter().map(|it| it.join().unwrap_or_default()).collect::<Vec<_>>()
+    });
+    let keys = written.into_iter().flatten().collect::<Result<Vec<_>>>()?;
+    ensure!(keys.len() == models, "expected {models} packages, found {}", keys.len());
+    Ok(keys)
 }
 
 fn key(number: usize, digest: Digest) -> Result<ModelKey> {
