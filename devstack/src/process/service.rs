@@ -125,6 +125,18 @@ impl Service {
         Ok(())
     }
 
+    /// Starts another process of it, with `arguments` beside its own, which is watched from then on,
+    /// and gives back the one before: it runs on until it ends by itself or is dropped.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<Option<Child>> {
+        let mut state = self.lock();
+        let next = Child::spawn(&self.launch.clone().args(arguments))?;
+        state.started = Instant::now();
+        Ok(state.child.replace(next))
+    }
+
     /// Fails where it was given up: it ended right after its start, again and again.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 pub use builder::StackBuilder;
@@ -115,6 +115,25 @@ impl Stack {
         let plane = self.plane(plane)?;
         plane.sidecar().stop();
         plane.sidecar().start_again()?;
+        plane.sidecar_ready(self.patience).await
+    }
+
+    /// Replaces a data plane's sidecar as an upgrade does: another one takes over from it, and it
+    /// answers what it has in flight and ends.
+    ///
+    /// # Errors
+    /// Where there is no such data plane, the next one does not become ready, or the one before does
+    /// not end in order.
+    pub async fn upgrade_sidecar(&self, plane: &str) -> Result<()> {
+        let plane = self.plane(plane)?;
+        let before = plane.sidecar().succeed(&["--take-over"])?;
+        let mut before = before.context("expected a sidecar to take over from, found none")?;
+        let waited = until("the sidecar before to end", self.patience, async || {
+            plane.sidecar().check()?;
+            Ok(before.exit_status())
+        });
+        let status = waited.await.with_context(|| plane.sidecar().log_tail(20))?;
+        ensure!(status.success(), "expected the sidecar before to end in order, found {status}");
         plane.sidecar_ready(self.patience).await
     }
 
