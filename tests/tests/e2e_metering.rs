@@ -2,8 +2,6 @@
 //! crash while tenants with real tokens ask for predictions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use devstack::{dev_issuer::TokenOptions, stack::Stack};
 use serde_json::json;
@@ -19,10 +17,6 @@ use tests::e2e::{
 const CALLERS: [(&str, usize); 4] = [("org_ua", 1), ("org_aa", 3), ("org_ev", 2), ("org_dl", 5)];
 const PLANES: [&str; 2] = ["shared", "silo-dl"];
 
-const CLIENTS_A_TENANT: usize = 2;
-/// Keeps the smallest limit of a tenant, 200 requests a second, out of this.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// A sidecar that dies so often within a second of its start would be left down.
 const CRASHES: u32 = 4;
 const ANSWERS_BETWEEN_CRASHES: usize = 25;
@@ -31,7 +25,8 @@ const ANSWERS_BETWEEN_CRASHES: usize = 25;
 async fn sidecars_killed_under_load_lose_no_event_and_count_none_twice() {
     let stack = Stack::builder().start().await.unwrap();
     let ledger = Ledger::of(&stack);
-    let loads: Vec<_> = CALLERS.iter().map(|(id, rows)| load(&stack, id, *rows)).collect();
+    let loads: Vec<_> =
+        CALLERS.iter().map(|(id, rows)| Load::of_predictions(&stack, id, *rows).unwrap()).collect();
 
     for _ in 0..CRASHES {
         for load in &loads {
@@ -68,21 +63,6 @@ async fn sidecars_killed_under_load_lose_no_event_and_count_none_twice() {
         eprintln!("{}: {retried} retries", plane.spec().id);
         assert!(retried > 0, "no request of {} met a crash", plane.spec().id);
     }
-}
-
-fn load(stack: &Stack, tenant: &str, rows: usize) -> Load {
-    let example = Example::read().unwrap();
-    let clients = (0..CLIENTS_A_TENANT).map(|_| Tenant::of(stack, tenant).unwrap());
-    Load::start(clients.map(|client| {
-        let example = example.clone();
-        move || {
-            let (client, example) = (client.clone(), example.clone());
-            async move {
-                tokio::time::sleep(PAUSE).await;
-                client.predict(&example, rows).await
-            }
-        }
-    }))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod bench;
 mod bless;
 mod build;
 mod check;
+mod clients;
 mod command;
 mod envoy;
 mod phase;

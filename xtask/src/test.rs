@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    build,
+    build, clients,
     command::{cargo, run as run_command},
     envoy,
     phase::phase,
@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let envoy = phase("Envoy", envoy::provide)?;
     let wasm = phase("WebAssembly filters", build::wasm_filters)?;
     let bulkhead = phase("bulkhead", build::bulkhead)?;
+    let clients = phase("clients of the inference protocol", clients::provide)?;
     phase("tests", || {
         run_command(
             cargo()
@@ -21,7 +22,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                 .args(arguments)
                 .env(envoy::VARIABLE, &envoy)
                 .env(build::WASM_VARIABLE, &wasm)
-                .env(build::BINARY_VARIABLE, &bulkhead),
+                .env(build::BINARY_VARIABLE, &bulkhead)
+                .envs(clients.map(|python| (clients::VARIABLE, python))),
         )
     })
 }

@@ -6,12 +6,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use devstack::stack::Stack;
 use tokio::task::JoinSet;
 
-use super::{caller::Answer, edge::PATIENCE};
+use super::{caller::Answer, edge::PATIENCE, example::Example, tenant::Tenant};
+
+const CLIENTS_A_TENANT: usize = 2;
+/// Keeps the smallest limit of a tenant, 200 requests a second, out of a load of predictions.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Callers that ask without a pause until they are stopped.
 #[derive(Debug)]
@@ -50,6 +56,27 @@ impl Load {
             });
         }
         Self { stop, answered, callers }
+    }
+
+    /// Starts two clients of a tenant, which ask for the example's prediction for `rows` flights and
+    /// check the answer.
+    ///
+    /// # Errors
+    /// Where the example cannot be read, or there is no such tenant.
+    pub fn of_predictions(stack: &Stack, tenant: &str, rows: usize) -> Result<Self> {
+        let example = Example::read()?;
+        let clients: Vec<Tenant> =
+            (0..CLIENTS_A_TENANT).map(|_| Tenant::of(stack, tenant)).collect::<Result<_>>()?;
+        Ok(Self::start(clients.into_iter().map(|client| {
+            let example = example.clone();
+            move || {
+                let (client, example) = (client.clone(), example.clone());
+                async move {
+                    tokio::time::sleep(PAUSE).await;
+                    client.predict(&example, rows).await
+                }
+            }
+        })))
     }
 
     /// How many requests have been answered so far, or have failed.
