@@ -55,19 +55,20 @@ impl CpuBackend {
 impl Backend for CpuBackend {
     fn load(&self, file: &Mapped) -> Result<Arc<dyn Model>, LoadError> {
         if !Package::is_one(file) {
-            return Ok(Arc::new(model::CpuModel::load(file, self.limits)?));
+            let workspaces = Arc::clone(&self.workspaces);
+            return Ok(Arc::new(model::CpuModel::load(file, self.limits, workspaces)?));
         }
         let package = Package::open(file.clone())?;
         if package.header().base.is_some() {
             return Err(LoadError::Base);
         }
+        let workspaces = Arc::clone(&self.workspaces);
         if package.section(SectionKind::Plan).is_some() {
             let plan = PackedPlan::open(package)?;
-            let workspaces = Arc::clone(&self.workspaces);
             return Ok(Arc::new(planned::PlannedModel::load(plan, self.limits, workspaces)?));
         }
         let source = package.section(SectionKind::Source).ok_or(LoadError::NoSource)?;
-        let mut model = model::CpuModel::load(source, self.limits)?;
+        let mut model = model::CpuModel::load(source, self.limits, workspaces)?;
         say_trained_on(&package, &mut model.signature);
         Ok(Arc::new(model))
     }

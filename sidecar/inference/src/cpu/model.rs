@@ -12,6 +12,7 @@ use tract_onnx::{
 };
 
 use super::{
+    Workspaces,
     confined::{confined, shortened},
     convert, edges,
     graph::Graph,
@@ -29,6 +30,7 @@ pub(super) struct CpuModel {
     max_batch: u64,
     private_bytes: u64,
     unoptimised: Option<String>,
+    workspaces: Arc<Workspaces>,
 }
 
 /// A file that tract could read: its graph, typed, and what it declares.
@@ -56,7 +58,11 @@ impl Typed {
 }
 
 impl CpuModel {
-    pub(super) fn load(onnx: &[u8], limits: Limits) -> Result<Self, LoadError> {
+    pub(super) fn load(
+        onnx: &[u8],
+        limits: Limits,
+        workspaces: Arc<Workspaces>,
+    ) -> Result<Self, LoadError> {
         let Typed { graph: mut typed, mut signature } = Typed::read(onnx)?;
         attempt(|| edges::put_right(&mut typed))?;
         let max_batch = batch_within(&typed, limits)?;
@@ -75,7 +81,7 @@ impl CpuModel {
             ..RunOptions::default()
         };
         let plan = attempt(|| optimised.into_runnable_with_options(&options))?;
-        Ok(Self { plan, signature, max_batch, private_bytes, unoptimised })
+        Ok(Self { plan, signature, max_batch, private_bytes, unoptimised, workspaces })
     }
 }
 
@@ -97,6 +103,8 @@ impl Model for CpuModel {
             .filter_map(|spec| inputs.take(&spec.name))
             .map(convert::to_tract)
             .collect::<Result<_, _>>()?;
+        // tract runs on this thread alone, on a core that is nobody else's to help with.
+        let _busy = self.workspaces.helpers.busy();
         // Each run has a state of its own, so a panic leaves nothing behind in the plan.
         let answers = confined(|| self.plan.run(given))
             .map_err(|detail| InferError::Panicked { detail })?
