@@ -113,8 +113,20 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         ending: CancellationToken::new(),
     });
 
+    anyhow::ensure!(
+        !options.take_over || assignments.table().node.is_some(),
+        "expected assignments that the sidecar before saved, found none: a sidecar that takes over \
+         needs its state folder, to serve from its first connection on"
+    );
     // Whatever can fail has to fail before anything runs by itself.
     let listener = Listener::bind(&options.listen, options.take_over).await?;
+    let own_listener = match options.metrics {
+        // The sidecar before may hold it until it has ended.
+        Some(address) if !options.take_over => {
+            Some(Listener::bind(&Listen::Tcp(address), false).await?)
+        }
+        _ => None,
+    };
     let shutdown = {
         let replaced = listener.file().map(SocketFile::replaced);
         async move {
@@ -132,7 +144,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     background.spawn(keep_statistics(Arc::clone(&sidecar)));
     if let Some(address) = options.metrics {
         let operators = options.operators.into();
-        background.spawn(serve_admin(address, Arc::clone(&sidecar), operators));
+        background.spawn(serve_admin(address, own_listener, Arc::clone(&sidecar), operators));
     }
     let sink = move || HttpSink::new(client.clone(), &options.control);
     let served = CancellationToken::new();
@@ -196,14 +208,27 @@ async fn keep_statistics(sidecar: Arc<Sidecar>) {
     }
 }
 
-/// Serves the node's own address, once the sidecar before has left it.
-async fn serve_admin(address: SocketAddr, sidecar: Arc<Sidecar>, operators: Arc<[OperatorDigest]>) {
-    let listener = loop {
+/// Listens as soon as the sidecar before has left the address.
+async fn bound_later(address: SocketAddr) -> Listener {
+    loop {
         match Listener::bind(&Listen::Tcp(address), false).await {
-            Ok(listener) => break listener,
+            Ok(listener) => return listener,
             Err(error) => tracing::warn!(%error, "waiting for the sidecar before this one to end"),
         }
         tokio::time::sleep(HANDOVER_PAUSE).await;
+    }
+}
+
+/// Serves the node's own address; where it is not bound yet, once it is free.
+async fn serve_admin(
+    address: SocketAddr,
+    bound: Option<Listener>,
+    sidecar: Arc<Sidecar>,
+    operators: Arc<[OperatorDigest]>,
+) {
+    let listener = match bound {
+        Some(listener) => listener,
+        None => bound_later(address).await,
     };
     let service =
         move |request| admin::answer(Arc::clone(&sidecar), Arc::clone(&operators), request);

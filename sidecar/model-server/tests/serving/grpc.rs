@@ -1,13 +1,18 @@
 //! Calls: the same passport, the same models, the same meter.
 
+use std::convert::Infallible;
+
 use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     node::{Sidecar, expected_air_time, flight_tensors, raw},
+    plane::until,
     three_tenants,
 };
 
@@ -71,26 +76,39 @@ fn infer(model: &str, version: &str) -> Infer {
     }
 }
 
-async fn call(sidecar: &Sidecar, method: &str, passport: &str, message: &impl Message) -> Ended {
+type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
+
+async fn connected(sidecar: &Sidecar) -> Sender {
     let stream = UnixStream::connect(&sidecar.socket).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
+    sender
+}
+
+fn framed(message: &impl Message) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(0);
     body.put_u32(message.encoded_len() as u32);
     message.encode(&mut body).unwrap();
-    let mut request =
-        http::Request::post(format!("http://sidecar/inference.GRPCInferenceService/{method}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
+    body.freeze()
+}
+
+async fn send(
+    sender: &mut Sender,
+    method: &str,
+    passport: &str,
+    body: BoxBody<Bytes, Infallible>,
+) -> Ended {
+    let uri = format!("http://sidecar/inference.GRPCInferenceService/{method}");
+    let mut request = http::Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
     if !passport.is_empty() {
         request = request.header("x-bulkhead-passport", passport);
     }
-    let request = request.body(Full::new(body.freeze())).unwrap();
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let answer = sender.send_request(request.body(body).unwrap()).await.unwrap();
+    let (head, body) = answer.into_parts();
     assert_eq!(head.status, 200);
     assert_eq!(head.headers["content-type"], "application/grpc");
     let body = body.collect().await.unwrap();
@@ -101,6 +119,11 @@ async fn call(sidecar: &Sidecar, method: &str, passport: &str, message: &impl Me
     let (status, code) = (text("grpc-status"), text("x-bulkhead-code"));
     let bytes = body.to_bytes();
     Ended { status, code, message: bytes.slice(bytes.len().min(5)..) }
+}
+
+async fn call(sidecar: &Sidecar, method: &str, passport: &str, message: &impl Message) -> Ended {
+    let mut sender = connected(sidecar).await;
+    send(&mut sender, method, passport, Full::new(framed(message)).boxed()).await
 }
 
 #[tokio::test]
@@ -155,4 +178,29 @@ async fn each_denial_of_a_call_has_its_status_and_code_and_is_not_metered() {
     }
     sidecar.stop().await;
     assert!(plane.held.lock().unwrap().events.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_and_metered_before_the_end() {
+    let (plane, _home, sidecar) = three_tenants().await;
+    let passport = plane.passport("ua");
+    let whole = framed(&infer("air-time", ""));
+    let (parts, body) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(2);
+    let body = StreamBody::new(ReceiverStream::new(body)).boxed();
+    let mut sender = connected(&sidecar).await;
+    let mut beside = sender.clone();
+    let answer =
+        tokio::spawn(async move { send(&mut sender, "ModelInfer", &passport, body).await });
+    parts.send(Ok(Frame::data(whole.slice(..100)))).await.unwrap();
+    // What was sent before on the same connection has come once this is answered.
+    let none = Full::new(framed(&Infer::default())).boxed();
+    assert_eq!(send(&mut beside, "ServerReady", "", none).await.status, "0");
+    sidecar.end();
+    until("the socket to go", || (!sidecar.socket.exists()).then_some(())).await;
+    parts.send(Ok(Frame::data(whole.slice(100..)))).await.unwrap();
+    drop(parts);
+    assert_eq!(answer.await.unwrap().status, "0");
+    drop(beside);
+    sidecar.ended().await;
+    assert_eq!(plane.held.lock().unwrap().events.len(), 1);
 }
