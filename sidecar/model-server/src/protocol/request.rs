@@ -221,6 +221,7 @@ fn unreadable(error: &serde_json::Error) -> ProtocolError {
 
 #[cfg(test)]
 mod tests {
+    use inference::DataType;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(problem(data("FP32", &[1], &json!(1))), Some(Problem::InvalidRequest));
         assert_eq!(problem(data("FP32", &[1], &json!({"a": 1}))), Some(Problem::InvalidRequest));
         let missing = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32"}]});
-        assert!(parse(&missing).unwrap_err().detail.contains("`data` in input `x`"));
+        assert!(parse(&missing).unwrap_err().detail.contains("in input `x`, found neither"));
         let one = json!({"name": "x", "shape": [1], "datatype": "FP32", "data": [1]});
         let twice = parse(&json!({"inputs": [one, one]})).unwrap_err();
         assert_eq!(twice.problem, Problem::InvalidRequest);
