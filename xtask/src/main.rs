@@ -17,7 +17,6 @@ mod python;
 mod test;
 mod train;
 mod up;
-mod wasm;
 mod workspace;
 
 use std::process::ExitCode;

@@ -22,6 +22,11 @@ impl Headers {
         headers.is_whole().then_some(headers)
     }
 
+    /// The map, in the form in which a proxy takes one.
+    pub fn as_map(&self) -> &[u8] {
+        &self.map
+    }
+
     /// The name and value of each. The name is in small letters where the proxy is Envoy; the
     /// value need not be UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
