@@ -49,11 +49,11 @@ pub struct CasMismatch;
 /// The host's side, for the request at hand.
 ///
 /// Each call crosses the boundary of a WebAssembly VM, which costs more than most of what the
-/// filters compute, so there are few: an admitted request with a known token makes five
-/// ([`request_headers`](Host::request_headers), [`now`](Host::now), one read and one write of
-/// shared data, [`change_request_headers`](Host::change_request_headers)). The last is one call a
-/// header in Envoy: to hand back all headers as one map looks cheaper, but makes the proxy remove
-/// and copy every one of them.
+/// filters compute, so there are few: an admitted request with a known token makes three
+/// ([`request_headers`](Host::request_headers), [`now`](Host::now),
+/// [`change_request_headers`](Host::change_request_headers)), and a read and a write of shared data
+/// where it settles with its tenant's bucket. The third is one call a header in Envoy: to hand back
+/// all headers as one map looks cheaper, but makes the proxy remove and copy every one of them.
 pub trait Host {
     /// All headers of the request. A host that cannot tell them must not return: to decide on
     /// fewer would let the others travel on.

@@ -25,7 +25,7 @@ use crate::{
     cache::Generations,
     checks,
     denial::{Authority, Denial},
-    rate::{self, Limit},
+    rate::{Buckets, Limit},
     request_id::RequestIds,
 };
 use identity::{Identity, Minted};
@@ -44,11 +44,12 @@ const MAX_REMEMBERED_BYTES: usize = 8 << 20;
 /// does not arrive with an expired one. In seconds.
 const RENEW_BEFORE_SECS: u64 = 10;
 
-/// What lives as long as the VM and so outlives pushed tables: verified tokens, the generator of
-/// request ids, and the policy in force. Make one for each VM.
+/// What lives as long as the VM and so outlives pushed tables: verified tokens, the tenants'
+/// buckets, the generator of request ids, and the policy that was pushed last. Make one for each VM.
 #[derive(Debug, Default)]
 pub struct Vm {
     state: RefCell<VmState>,
+    buckets: Buckets,
 }
 
 #[derive(Debug)]
@@ -114,6 +115,7 @@ impl Gate {
             _ => Rc::new(policy),
         };
         state.policy = Some(Rc::clone(&policy));
+        vm.buckets.keep(|tenant| policy.table.tenant(tenant).is_some());
         host.log(
             Level::Info,
             &format!(
@@ -170,7 +172,7 @@ impl Gate {
         }
         let limit =
             Limit { interval_ns: row.interval_ns.to_native(), burst: row.burst.to_native() };
-        rate::take(host, &identity.tenant, limit, now)?;
+        self.vm.buckets.take(host, &identity.tenant, limit, now)?;
         let passport = self.passport(host, &identity, row, now_secs)?;
         let request_id = self.request_id(now).ok_or(Problem::PolicyUnavailable)?;
         Ok((row, Admission { passport, request_id }))

@@ -79,6 +79,7 @@ pub struct MemoryHost {
     request: RefCell<Vec<Header>>,
     reply: RefCell<Option<Reply>>,
     verifications: Cell<u32>,
+    shared_reads: Cell<u32>,
     counters: RefCell<BTreeMap<String, u64>>,
     lines: RefCell<Vec<(Level, String)>>,
     notes: RefCell<BTreeMap<Note, String>>,
@@ -97,6 +98,7 @@ impl MemoryHost {
             request: RefCell::default(),
             reply: RefCell::default(),
             verifications: Cell::default(),
+            shared_reads: Cell::default(),
             counters: RefCell::default(),
             lines: RefCell::default(),
             notes: RefCell::default(),
@@ -135,6 +137,11 @@ impl MemoryHost {
     /// How often a signature was verified natively.
     pub fn verifications(&self) -> u32 {
         self.verifications.get()
+    }
+
+    /// How often shared data was read.
+    pub fn shared_reads(&self) -> u32 {
+        self.shared_reads.get()
     }
 
     /// What the counter `metric` stands at.
@@ -182,6 +189,7 @@ impl Host for MemoryHost {
     }
 
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.shared_reads.set(self.shared_reads.get().saturating_add(1));
         self.shared.get(key)
     }
 

@@ -22,7 +22,8 @@ pub struct RateLimitSpec {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1))]
     pub per_seconds: u32,
-    /// How many requests may pass at once. At least 1.
+    /// How many requests may pass at once. At least 1. Under 64 that is exact over all workers of a
+    /// proxy; from 64 on each worker but one may let through a 64th of it more.
     #[schemars(range(min = 1))]
     pub burst: u32,
 }
