@@ -6,15 +6,25 @@ use std::collections::HashMap;
 /// old one is forgotten at once; what is asked for again is young again. So the values used most
 /// recently stay, between one and two generations of them, without a list to maintain.
 ///
-/// The whole text is the key, not a digest of it: comparing a kilobyte is quicker than hashing it
-/// with SHA-256 inside a VM, and the map's own hash is keyed at random.
+/// The whole text is compared, and not a digest of it: that is quicker than hashing a kilobyte
+/// inside a VM. It is found by its [`Tail`]; of two texts that end alike the later is remembered.
 #[derive(Debug)]
 pub(crate) struct Generations<V> {
-    young: HashMap<Box<str>, V>,
-    old: HashMap<Box<str>, V>,
+    young: HashMap<Tail, Entry<V>>,
+    old: HashMap<Tail, Entry<V>>,
     young_bytes: usize,
     max_entries: usize,
     max_bytes: usize,
+}
+
+/// The last bytes of a text. Those of a token are of its signature, and so differ; the map's hash of
+/// them is keyed at random.
+type Tail = [u8; 32];
+
+#[derive(Debug)]
+struct Entry<V> {
+    text: Box<str>,
+    value: V,
 }
 
 impl<V: Clone> Generations<V> {
@@ -26,32 +36,35 @@ impl<V: Clone> Generations<V> {
 
     /// A copy of the value under `key`.
     pub(crate) fn get(&mut self, key: &str) -> Option<V> {
-        if let Some(value) = self.young.get(key) {
-            return Some(value.clone());
+        let tail = tail(key);
+        if let Some(entry) = self.young.get(&tail) {
+            return (*entry.text == *key).then(|| entry.value.clone());
         }
-        let (key, value) = self.old.remove_entry(key)?;
-        self.put(key, value.clone());
+        self.old.get(&tail).filter(|entry| *entry.text == *key)?;
+        let entry = self.old.remove(&tail)?;
+        let value = entry.value.clone();
+        self.put(tail, entry);
         Some(value)
     }
 
     /// Puts `value` under `key`, over what was there.
     pub(crate) fn insert(&mut self, key: &str, value: V) {
-        self.old.remove(key);
-        if let Some(present) = self.young.get_mut(key) {
-            *present = value;
-        } else {
-            self.put(key.into(), value);
+        let tail = tail(key);
+        self.old.remove(&tail);
+        if let Some(present) = self.young.remove(&tail) {
+            self.young_bytes = self.young_bytes.saturating_sub(present.text.len());
         }
+        self.put(tail, Entry { text: key.into(), value });
     }
 
-    fn put(&mut self, key: Box<str>, value: V) {
-        let bytes = self.young_bytes.saturating_add(key.len());
+    fn put(&mut self, tail: Tail, entry: Entry<V>) {
+        let bytes = self.young_bytes.saturating_add(entry.text.len());
         if self.young.len() >= self.max_entries || bytes > self.max_bytes {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes = self.young_bytes.saturating_add(key.len());
-        self.young.insert(key, value);
+        self.young_bytes = self.young_bytes.saturating_add(entry.text.len());
+        self.young.insert(tail, entry);
     }
 
     #[cfg(test)]
@@ -60,9 +73,29 @@ impl<V: Clone> Generations<V> {
     }
 }
 
+fn tail(text: &str) -> Tail {
+    let mut tail = Tail::default();
+    for (to, from) in tail.iter_mut().rev().zip(text.bytes().rev()) {
+        *to = from;
+    }
+    tail
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_end_alike_are_told_apart() {
+        let end = "x".repeat(32);
+        let (a, b) = (format!("a{end}"), format!("b{end}"));
+        let mut cache = Generations::new(4, 1000);
+        cache.insert(&a, 1);
+        assert_eq!(cache.get(&b), None);
+        cache.insert(&b, 2);
+        assert_eq!((cache.get(&a), cache.get(&b)), (None, Some(2)));
+        assert_eq!(cache.get("x"), None);
+    }
 
     #[test]
     fn what_is_used_stays_and_what_is_not_goes() {

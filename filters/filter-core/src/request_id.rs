@@ -1,6 +1,6 @@
 //! Ids for requests: UUIDv7 (RFC 9562, section 5.7).
 
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 const NANOS_PER_MILLISECOND: u64 = 1_000_000;
 
@@ -36,7 +36,8 @@ impl RequestIds {
             *to = from;
         }
         let millis = now / NANOS_PER_MILLISECOND;
-        Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+        let id = Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+        id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
     }
 
     fn random(&mut self) -> u64 {
@@ -53,7 +54,7 @@ impl RequestIds {
 mod tests {
     use std::collections::HashSet;
 
-    use uuid::{Uuid, Variant};
+    use uuid::Variant;
 
     use super::*;
 
