@@ -88,6 +88,11 @@ pub(crate) fn bootstrap(variant: Variant, fixture: &Fixture, places: &Places<'_>
 
 /// As the control plane configures an ingress.
 fn listener(variant: Variant, at: SocketAddr, filters: Vec<Value>) -> Value {
+    let removed = match variant {
+        // Its filter leaves the token to the route; the peer's takes it away itself.
+        Variant::Gate | Variant::OtherGate => headers::STAY_AT_THE_INGRESS.to_vec(),
+        _ => vec![headers::CLUSTER],
+    };
     let mut routes = vec![json!({
         "match": { "prefix": "/" },
         "route": {
@@ -95,7 +100,7 @@ fn listener(variant: Variant, at: SocketAddr, filters: Vec<Value>) -> Value {
             "timeout": "30s",
             "retry_policy": { "retry_on": "connect-failure,refused-stream,reset" },
         },
-        "request_headers_to_remove": [headers::CLUSTER],
+        "request_headers_to_remove": removed,
     })];
     if variant == Variant::Bare {
         let refused = json!({

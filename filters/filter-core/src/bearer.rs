@@ -1,13 +1,11 @@
 //! Finds the bearer token (RFC 6750, section 2.1).
 
-use tenancy::problem::Problem;
+use tenancy::{headers::AUTHORIZATION, problem::Problem};
 
 use crate::Headers;
 
 /// The longest token accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-pub(crate) const AUTHORIZATION: &str = "authorization";
 
 /// The one bearer token among `headers`.
 ///

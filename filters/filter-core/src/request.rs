@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use expression::{Mapping, Value};
 use tenancy::headers;
 
-use crate::{Headers, bearer};
+use crate::Headers;
 
 /// The headers of a request, pseudo headers among them, lent to expressions.
 ///
@@ -83,7 +83,7 @@ impl<'a> RequestHeaders<'a> {
 fn is_visible(name: &str) -> bool {
     !(name.starts_with(':')
         || headers::is_internal(name.as_bytes())
-        || name.eq_ignore_ascii_case(bearer::AUTHORIZATION))
+        || name.eq_ignore_ascii_case(headers::AUTHORIZATION))
 }
 
 impl Mapping for RequestHeaders<'_> {

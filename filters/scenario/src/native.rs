@@ -170,7 +170,7 @@ impl Runner for Native {
 }
 
 /// Where the ingress routes a request, which the gate says and nothing else, and what it sends
-/// there: the route takes the cluster's header away.
+/// there, without what the route takes away.
 pub(crate) fn route(mut onward: Vec<Header>) -> Result<(String, Vec<Header>), Error> {
     let mut clusters = onward.iter().filter(|(name, _)| name == headers::CLUSTER);
     let cluster = match (clusters.next(), clusters.next()) {
@@ -180,7 +180,7 @@ pub(crate) fn route(mut onward: Vec<Header>) -> Result<(String, Vec<Header>), Er
             return Err(Error::Runner(message));
         }
     };
-    onward.retain(|(name, _)| name != headers::CLUSTER);
+    onward.retain(|(name, _)| !headers::STAY_AT_THE_INGRESS.contains(&name.as_str()));
     match cluster.strip_prefix(CLUSTER_PREFIX) {
         Some(data_plane) => Ok((data_plane.to_owned(), onward)),
         None => Err(Error::Runner(format!("expected a data plane's cluster, found `{cluster}`"))),

@@ -14,6 +14,14 @@ pub const CLUSTER: &str = "x-bulkhead-cluster";
 /// request that is retried after a crash is metered once.
 pub const REQUEST_ID: &str = "x-bulkhead-request-id";
 
+/// What the customer's token travels in, as far as the ingress.
+pub const AUTHORIZATION: &str = "authorization";
+
+/// What the ingress's route takes away once it has followed it: the hop's own header, and the
+/// customer's token. Behind the gate the passport is the only claim, and a node that were broken
+/// into would hold no token that works at the customer's other services.
+pub const STAY_AT_THE_INGRESS: [&str; 2] = [CLUSTER, AUTHORIZATION];
+
 /// In answers, where the operator asks for it: the revision of the policy that decided.
 pub const REVISION: &str = "x-bulkhead-revision";
 

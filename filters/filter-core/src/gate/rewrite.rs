@@ -4,7 +4,7 @@ use policy_model::table::ArchivedTenantRow;
 use tenancy::headers;
 
 use super::Admission;
-use crate::{Headers, bearer};
+use crate::Headers;
 
 /// What Envoy's router obeys: timeouts, retries, alternative hosts. A client sets none of them.
 const ENVOY_PREFIX: &str = "x-envoy-";
@@ -15,8 +15,8 @@ const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
 
 /// The names of the client's headers that are not the client's to set, each once.
 ///
-/// The customer's token stays here: behind the gate the passport is the only claim, and a node
-/// that were broken into would hold no token that works at the customer's other services.
+/// The customer's token is not among them though it does not travel on: each request has one, so
+/// the route takes it away ([`headers::STAY_AT_THE_INGRESS`]), which costs next to nothing.
 pub(super) fn withheld(headers: &Headers) -> Vec<&str> {
     let mut names: Vec<&str> =
         headers.iter().map(|(name, _)| name).filter(|name| !travels_on(name)).collect();
@@ -39,8 +39,7 @@ pub(super) fn added<'a>(
 
 fn travels_on(name: &str) -> bool {
     !(headers::is_internal(name.as_bytes())
-        || (starts_with(name, ENVOY_PREFIX) && !name.eq_ignore_ascii_case(EXTERNAL_ADDRESS))
-        || name.eq_ignore_ascii_case(bearer::AUTHORIZATION))
+        || (starts_with(name, ENVOY_PREFIX) && !name.eq_ignore_ascii_case(EXTERNAL_ADDRESS)))
 }
 
 fn starts_with(name: &str, prefix: &str) -> bool {

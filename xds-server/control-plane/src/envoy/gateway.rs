@@ -79,20 +79,23 @@ fn routes(revision: bool) -> RouteConfiguration {
     });
     RouteConfiguration {
         response_headers_to_add: shown.into_iter().collect(),
-        ..route_everything(INGRESS, action)
+        ..route_everything(INGRESS, action, &headers::STAY_AT_THE_INGRESS)
     }
 }
 
-/// Routes of one rule, which takes every host and path.
-pub(super) fn route_everything(name: &str, action: RouteAction) -> RouteConfiguration {
+/// Routes of one rule, which takes every host and path, and takes the headers `removed` away.
+pub(super) fn route_everything(
+    name: &str,
+    action: RouteAction,
+    removed: &[&str],
+) -> RouteConfiguration {
     let route = Route {
         r#match: Some(RouteMatch {
             path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
             ..RouteMatch::default()
         }),
         action: Some(Action::Route(action)),
-        // The hop's own business: it does not travel on.
-        request_headers_to_remove: vec![headers::CLUSTER.to_owned()],
+        request_headers_to_remove: removed.iter().map(|name| (*name).to_owned()).collect(),
         ..Route::default()
     };
     RouteConfiguration {
@@ -104,5 +107,22 @@ pub(super) fn route_everything(name: &str, action: RouteAction) -> RouteConfigur
             ..VirtualHost::default()
         }],
         ..RouteConfiguration::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_ingress_takes_the_customers_token_away() {
+        let hosts = [routes(false), routes(true)].into_iter().flat_map(|it| it.virtual_hosts);
+        let found: Vec<Route> = hosts.flat_map(|host| host.routes).collect();
+        assert_eq!(found.len(), 2);
+        for route in found {
+            let removed = &route.request_headers_to_remove;
+            assert!(removed.iter().any(|name| name == "authorization"), "found {removed:?}");
+            assert!(removed.iter().any(|name| name == headers::CLUSTER), "found {removed:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, route_action::ClusterSpecifier};
+use tenancy::headers;
 use xds::Snapshot;
 
 use super::{Code, Filter, cluster, filter, gateway::route_everything, http, message::duration};
@@ -34,7 +35,7 @@ pub fn node(listen: SocketAddr, sidecar: &Path, recheck: &Filter, log: Option<&L
     let hops = http::Hops { filter: recheck.name(), trusts_peer: true, log };
     let snapshot = Snapshot::builder()
         .message(NODE, &http::listener(NODE, listen, hops))
-        .message(NODE, &route_everything(NODE, action))
+        .message(NODE, &route_everything(NODE, action, &[headers::CLUSTER]))
         .message(SIDECAR, &cluster::local(SIDECAR, sidecar));
     recheck.add_to(snapshot).build()
 }
