@@ -3,6 +3,9 @@
 //! The edge is started once, and what follows are its steps in order: each is a promise of its
 //! own, and says in its name which.
 
+#[path = "e2e_edge_push/taken_back.rs"]
+mod taken_back;
+
 use std::{fs, net::SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
@@ -32,15 +35,21 @@ const PATH: &str = "/v2/models/air-time/infer";
 /// How many requests those with a small limit may send in an hour.
 const BURST: u32 = 25;
 
+/// How many requests the one with a large limit may send in an hour: so many that a worker does
+/// not ask the shared bucket for each.
+const LARGE_BURST: u32 = 320;
+
 /// Whose every request passes, and whose identity provider speaks for all of them.
 const LOADED: &str = "org_loaded";
 /// Whose limit is changed again and again, so that the table changes.
 const CHANGED: &str = "org_changed";
 /// Whose burst is spent at once.
 const FLOODING: &str = "org_flooding";
+/// Whose large burst is spent at once.
+const LARGE: &str = "org_large";
 /// Whose burst is spent in two halves, with pushes between.
 const COUNTED: &str = "org_counted";
-const ORGS: [&str; 4] = [LOADED, CHANGED, FLOODING, COUNTED];
+const ORGS: [&str; 6] = [LOADED, CHANGED, FLOODING, LARGE, COUNTED, taken_back::HELD];
 
 struct Setting {
     edge: Edge,
@@ -51,7 +60,10 @@ struct Setting {
 async fn an_edge_under_pushes() -> Result<()> {
     let setting = Setting::start().await?;
     a_burst_over_the_limit_passes_exactly_over_two_workers(&setting).await?;
+    a_large_burst_over_the_limit_passes_within_its_bound_over_two_workers(&setting).await?;
     a_table_push_under_load_fails_no_request_and_refills_no_bucket(&setting).await?;
+    taken_back::what_is_taken_back_is_in_force_no_more_though_requests_are_held_open(&setting)
+        .await?;
     a_corrupt_table_is_refused_and_told_with_the_old_one_serving(&setting).await?;
     a_good_table_after_a_corrupt_one_is_taken(&setting).await
 }
@@ -80,6 +92,7 @@ impl Setting {
         for org in [FLOODING, COUNTED] {
             yaml.push_str(&tenant(org, "pool", SHARED, &[&rate_limit(1, 3600, BURST)]));
         }
+        yaml.push_str(&tenant(LARGE, "pool", SHARED, &[&rate_limit(1, 3600, LARGE_BURST)]));
         let (issuer, orgs) = (self.issuer.issuer_url(LOADED), ORGS.join(", "));
         yaml.push_str(&head("Issuer", "everybodys"));
         yaml.push_str(&format!(
@@ -160,6 +173,20 @@ async fn a_burst_over_the_limit_passes_exactly_over_two_workers(setting: &Settin
     println!("100 at once, limit {BURST}: {served} served; connections by worker: {taken:?}");
     ensure!(served == BURST as usize, "expected {BURST} served, found {served}");
     ensure!(taken.len() == 2 && taken.iter().all(|it| *it > 0), "found {taken:?}");
+    Ok(())
+}
+
+/// The bound that `filters/filter-core/src/rate/mod.rs` states: a 64th more for each worker but one.
+async fn a_large_burst_over_the_limit_passes_within_its_bound_over_two_workers(
+    setting: &Setting,
+) -> Result<()> {
+    let served = served_of(&setting.flood(LARGE, 500).await?)?;
+    let (burst, more) = (LARGE_BURST as usize, LARGE_BURST as usize / 64);
+    println!("500 at once, limit {LARGE_BURST}: {served} served");
+    ensure!(
+        (burst..=burst + more).contains(&served),
+        "expected {burst} to {more} more, found {served}"
+    );
     Ok(())
 }
 
