@@ -3,7 +3,7 @@
 //!
 //! It decides nothing, and knows neither gate nor recheck. It stands in for the SDK's dispatcher,
 //! because what a filter exports Envoy calls, at each request, and every such call costs more than
-//! what is decided in it: here a request is two calls. Start with `exports.rs`.
+//! what is decided in it: here a request is two calls, and one for memory. Start with `exports.rs`.
 
 mod contexts;
 // What touches Envoy links nowhere else; the tests are of what does not.

@@ -7,16 +7,16 @@
 //!
 //! To ask for that number and to change it is a good part of what a request costs, so where there
 //! is plenty a worker does so for several requests at once. Once it has taken a request from the
-//! bucket it may let through a 64th as many on its own as are left there, for [`FRESH_NS`]. The next request settles: it takes those from the bucket together with itself.
-//! What a bucket does not hold is owed, by the worker that let it through, and paid before that
-//! worker lets through another.
+//! bucket it may let through a 64th as many on its own as are left there, for [`FRESH_NS`]. The next
+//! request settles: it takes those from the bucket together with itself. What the bucket does not
+//! hold is owed, by the worker that let it through, and paid before that worker lets through
+//! another.
 //!
 //! The bound, which the tests hold: in any span of time the workers let through at most what the
 //! limit allows (the burst, and what the bucket regains in that time), and `burst / 64` requests,
 //! rounded down, for each worker but one. So it is exact for one worker, and exact over all workers
 //! for a burst under 64. A VM that is made anew after a trap owes nothing, which is as many once
-//! more. In the other direction, what was let through under a full bucket is taken from it at most
-//! [`FRESH_NS`] later than it came.
+//! more. A limit that is lowered forgives what a worker owes beyond a 64th of the new burst.
 
 mod limit;
 #[cfg(test)]
