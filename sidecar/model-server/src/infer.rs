@@ -30,6 +30,10 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// Writes the answer of a model to the request with an id, in a form.
+pub(crate) type Encode<F, A> =
+    fn(&Assigned, Option<String>, Vec<Tensor>, F) -> Result<A, ProtocolError>;
+
 /// How a protocol's bodies are read and written. `F` is what the request asks of the answer's form.
 pub(crate) struct Wire<D, F, A> {
     /// About how long the body takes to read, in bytes.
@@ -38,8 +42,8 @@ pub(crate) struct Wire<D, F, A> {
     pub(crate) decode: D,
     /// Whether the answer can be written so. What cannot is refused before it is metered.
     pub(crate) carries: fn(&[Tensor], &F) -> Result<(), ProtocolError>,
-    /// Writes the answer to the request with this id.
-    pub(crate) encode: fn(&Assigned, Option<String>, Vec<Tensor>, F) -> Result<A, ProtocolError>,
+    /// Writes the answer.
+    pub(crate) encode: Encode<F, A>,
 }
 
 /// Answers a prediction, and counts it.

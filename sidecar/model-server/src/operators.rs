@@ -61,7 +61,7 @@ mod tests {
         assert!(check(&[digest], &shown("Bearer bulkhead_secret")).is_ok());
         let digest: OperatorDigest = Digest::of(b"bulkhead_secret").hex().parse().unwrap();
         for headers in [shown("Bearer other"), shown("bulkhead_secret"), HeaderMap::new()] {
-            let refused = check(&[digest.clone()], &headers).unwrap_err();
+            let refused = check(std::slice::from_ref(&digest), &headers).unwrap_err();
             assert_eq!(refused.problem, Problem::MissingCredentials);
         }
         assert!(check(&[], &shown("Bearer bulkhead_secret")).is_err());
