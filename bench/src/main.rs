@@ -11,6 +11,7 @@ mod engine;
 mod gate;
 mod load;
 mod push;
+mod server;
 mod spread;
 mod upstream;
 
@@ -32,6 +33,8 @@ enum Bench {
     Gate(gate::Options),
     /// How soon a change of policy is enforced, and what pushes leave behind in Envoy
     Push(push::Options),
+    /// How long a request takes with the same public client, beside Triton and MLServer
+    Server(server::Options),
 }
 
 fn main() -> Result<()> {
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
         Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),
         Some(Bench::Push(options)) => push::run(&options),
+        Some(Bench::Server(options)) => server::run(&options),
         None => Ok(Arguments::command().print_long_help()?),
     }
 }

@@ -23,5 +23,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bench.env(envoy::VARIABLE, phase("Envoy", envoy::provide)?);
         bench.env(build::WASM_VARIABLE, phase("WebAssembly filters", build::wasm_filters)?);
     }
+    if arguments.first().is_some_and(|name| name == "server") {
+        bench.env(build::BINARY_VARIABLE, phase("bulkhead", build::bulkhead)?);
+    }
     phase("bench", || run_command(&mut bench))
 }
