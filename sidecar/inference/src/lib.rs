@@ -15,6 +15,8 @@ mod backend;
 pub mod cpu;
 mod datatype;
 mod error;
+mod example;
+mod join;
 mod lower;
 mod operators;
 mod pack;
