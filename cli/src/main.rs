@@ -76,6 +76,10 @@ fn start(command: Command) -> Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another provider of cryptography was installed before"))?;
+    if let Command::Sidecar(arguments) = &command {
+        // Before there are threads: they take over how the one that starts them is scheduled.
+        arguments.confine()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {

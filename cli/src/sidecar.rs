@@ -1,10 +1,10 @@
 //! `bulkhead sidecar`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
-use anyhow::{Context, Result};
-use clap::Args;
-use model_server::{Listen, OperatorDigest, Options};
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use model_server::{Capacity, Listen, OperatorDigest, Options, Order};
 
 /// The variable with the node's token. It is no argument, because arguments are for all to see.
 const NODE_TOKEN: &str = "BULKHEAD_NODE_TOKEN";
@@ -35,9 +35,21 @@ pub(crate) struct Arguments {
     /// The largest request body accepted, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Options::DEFAULT_MAX_BODY_BYTES)]
     max_body_bytes: u64,
-    /// What loaded models may take together, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = Options::DEFAULT_CACHE_BYTES)]
-    cache_bytes: u64,
+    /// What the mapped files of loaded models may have together, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_MAPPED_BYTES)]
+    mapped_bytes: u64,
+    /// What loaded models may take beside their files, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_PRIVATE_BYTES)]
+    private_bytes: u64,
+    /// What it is for. `batch` gives way to everything else on its processors.
+    #[arg(long, value_name = "PLANE", value_enum, default_value_t = Plane::Interactive)]
+    plane: Plane,
+    /// The processors that it runs on, as `0-3,6`; all where it is not said.
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<Processors>,
+    /// In which order requests run. `arrival` is there to be measured against.
+    #[arg(long, value_name = "ORDER", default_value = "fair", hide = true)]
+    order: Order,
     /// Where metrics are served, in the Prometheus text format, and operators (`/v2/repository`);
     /// nowhere where it is not said.
     #[arg(long, value_name = "ADDRESS")]
@@ -50,6 +62,52 @@ pub(crate) struct Arguments {
     /// answers what it has in flight, and ends.
     #[arg(long)]
     take_over: bool,
+}
+
+/// What a sidecar is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Plane {
+    /// Requests that somebody waits for.
+    Interactive,
+    /// Work that nobody waits for.
+    Batch,
+}
+
+/// Processors, by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Processors(Vec<usize>);
+
+impl FromStr for Processors {
+    type Err = anyhow::Error;
+
+    fn from_str(list: &str) -> Result<Self> {
+        let mut processors = vec![];
+        for part in list.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| -> Result<usize> {
+                let found = text.trim().parse::<u16>();
+                Ok(found
+                    .with_context(|| format!("expected processors as `0-3,6`, found `{list}`"))?
+                    .into())
+            };
+            processors.extend(number(first)?..=number(last)?);
+        }
+        ensure!(!processors.is_empty(), "expected at least one processor, found `{list}`");
+        Ok(Self(processors))
+    }
+}
+
+impl Arguments {
+    /// Keeps this thread, and all that it starts, to the processors and the plane that are asked for.
+    pub(crate) fn confine(&self) -> Result<()> {
+        if let Some(Processors(processors)) = &self.cpus {
+            model_server::keep_on(processors).context("--cpus")?;
+        }
+        if self.plane == Plane::Batch {
+            model_server::join_batch_plane().context("--plane batch")?;
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -69,7 +127,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         node_id: arguments.node_id,
         data_plane: arguments.data_plane,
         max_body_bytes: arguments.max_body_bytes,
-        cache_bytes: arguments.cache_bytes,
+        capacity: Capacity {
+            mapped_bytes: arguments.mapped_bytes,
+            private_bytes: arguments.private_bytes,
+            order: arguments.order,
+        },
         metrics: arguments.metrics,
         operators: arguments.operators,
         take_over: arguments.take_over,

@@ -4,7 +4,7 @@
 //! either side can be upgraded first.
 
 use crate::{
-    resolved::{DataPlane, ModelVersion, Resolved, Tenant},
+    resolved::{self, DataPlane, ModelVersion, Resolved, Tenant},
     table::{SidecarRows, TableError},
 };
 
@@ -30,6 +30,57 @@ pub struct TenantAssignment {
     /// there are none. A sidecar that cannot read them must refuse the assignment.
     #[prost(bytes = "vec", tag = "4")]
     pub checks: Vec<u8>,
+    /// What it is given of the node's processors; the sidecar's defaults where it is not said.
+    #[prost(message, optional, tag = "5")]
+    pub share: Option<Share>,
+    /// What it is given of the node's memory; the sidecar's defaults where it is not said.
+    #[prost(message, optional, tag = "6")]
+    pub memory: Option<Memory>,
+}
+
+/// What a tenant is given of a node's processors.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Share {
+    /// Its part of the execution time beside the weights of the others.
+    #[prost(uint32, tag = "1")]
+    pub weight: u32,
+    /// How soon its requests are taken: `low`, `normal` or `high`.
+    #[prost(string, tag = "2")]
+    pub priority: String,
+    /// How many of its executions run at once.
+    #[prost(uint32, tag = "3")]
+    pub concurrency: u32,
+    /// How many of its requests wait.
+    #[prost(uint32, tag = "4")]
+    pub waiting: u32,
+}
+
+/// What a tenant is given of a node's memory.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Memory {
+    /// So many bytes of its loaded models do not go for others.
+    #[prost(uint64, tag = "1")]
+    pub floor_bytes: u64,
+    /// The most bytes that its loaded models take, where there is a bound of its own.
+    #[prost(uint64, optional, tag = "2")]
+    pub ceiling_bytes: Option<u64>,
+    /// Whether its models are loaded when they are assigned, and stay.
+    #[prost(bool, tag = "3")]
+    pub pinned: bool,
+}
+
+/// How the nodes of a data plane serve.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Serving {
+    /// The most rows that requests are joined to.
+    #[prost(uint32, tag = "1")]
+    pub max_batch_rows: u32,
+    /// For how long a request waits for others to be joined with.
+    #[prost(uint64, tag = "2")]
+    pub batch_wait_micros: u64,
+    /// For how long a version stays loaded that another one has replaced.
+    #[prost(uint64, tag = "3")]
+    pub keep_old_version_seconds: u64,
 }
 
 /// A model version that may answer a tenant.
@@ -67,6 +118,9 @@ pub struct NodeAssignment {
     /// The keys whose passports are accepted.
     #[prost(message, repeated, tag = "3")]
     pub passport_keys: Vec<PassportKey>,
+    /// How it serves; the sidecar's defaults where it is not said.
+    #[prost(message, optional, tag = "4")]
+    pub serving: Option<Serving>,
 }
 
 /// A key whose passports are accepted.
@@ -97,6 +151,8 @@ impl TenantAssignment {
             tier: tenant.tier.to_string(),
             models: models.collect(),
             checks: checks.unwrap_or_default(),
+            share: Some(share(tenant.share)),
+            memory: Some(memory(tenant.memory)),
         })
     }
 }
@@ -109,7 +165,26 @@ impl NodeAssignment {
             data_plane: plane.id.to_string(),
             region: plane.region.clone(),
             passport_keys: keys.collect(),
+            serving: Some(serving(plane.serving)),
         }
+    }
+}
+
+fn share(share: resolved::Share) -> Share {
+    let resolved::Share { weight, priority, concurrency, waiting } = share;
+    Share { weight, priority: priority.as_str().to_owned(), concurrency, waiting }
+}
+
+const fn memory(memory: resolved::Memory) -> Memory {
+    let resolved::Memory { floor_bytes, ceiling_bytes, pinned } = memory;
+    Memory { floor_bytes, ceiling_bytes, pinned }
+}
+
+fn serving(serving: resolved::Serving) -> Serving {
+    Serving {
+        max_batch_rows: serving.max_batch_rows,
+        batch_wait_micros: u64::try_from(serving.batch_wait.as_micros()).unwrap_or(u64::MAX),
+        keep_old_version_seconds: serving.keep_old_version.as_secs(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The resolved set: every reference followed, every default filled in.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use expression::{Program, Template};
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
 
-use crate::spec::{Algorithm, EvaluationSpec, Mode, ModelStatus, Point};
+use crate::spec::{
+    Algorithm, EvaluationSpec, MemorySpec, Mode, ModelStatus, Point, Priority, ShareSpec,
+};
 
 /// Labels, by name.
 pub type Labels = BTreeMap<String, String>;
@@ -45,6 +47,10 @@ impl Resolved {
 pub struct TierDefaults {
     /// The rate limit.
     pub rate_limit: RateLimit,
+    /// Of a node's processors, as far as it is said.
+    pub share: ShareSpec,
+    /// Of a node's memory, as far as it is said.
+    pub memory: MemorySpec,
     /// The labels of its resource.
     pub labels: Labels,
 }
@@ -60,6 +66,8 @@ pub struct DataPlane {
     pub serves: Serves,
     /// Where its node proxies listen, sorted.
     pub endpoints: Vec<SocketAddr>,
+    /// How its nodes serve.
+    pub serving: Serving,
     /// The labels of its resource.
     pub labels: Labels,
 }
@@ -113,6 +121,10 @@ pub struct Tenant {
     pub region: String,
     /// The rate limit in force.
     pub rate_limit: RateLimit,
+    /// What it is given of a node's processors.
+    pub share: Share,
+    /// What it is given of a node's memory.
+    pub memory: Memory,
     /// Its models, by public name.
     pub models: BTreeMap<ModelName, TenantModel>,
     /// Whether it is shut out.
@@ -130,6 +142,57 @@ pub struct RateLimit {
     pub interval_ns: u64,
     /// How many requests may pass at once. At least 1.
     pub burst: u32,
+}
+
+/// What a tenant is given of a node's processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Its part of the execution time beside the weights of the others. At least 1.
+    pub weight: u32,
+    /// How soon its requests are taken.
+    pub priority: Priority,
+    /// How many of its executions run at once on a node. At least 1.
+    pub concurrency: u32,
+    /// How many of its requests wait on a node. At least 1.
+    pub waiting: u32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: 1, priority: Priority::Normal, concurrency: 8, waiting: 64 }
+    }
+}
+
+/// What a tenant is given of a node's memory for models of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// So much of its loaded models does not go for others.
+    pub floor_bytes: u64,
+    /// The most that its loaded models take, where that is less than the whole budget.
+    pub ceiling_bytes: Option<u64>,
+    /// Whether its models are loaded when they are assigned, and stay.
+    pub pinned: bool,
+}
+
+/// How the nodes of a data plane serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serving {
+    /// The most rows that requests are joined to. At least 1.
+    pub max_batch_rows: u32,
+    /// For how long a request waits for others to be joined with.
+    pub batch_wait: Duration,
+    /// For how long a version stays loaded that another one has replaced.
+    pub keep_old_version: Duration,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self {
+            max_batch_rows: 32,
+            batch_wait: Duration::ZERO,
+            keep_old_version: Duration::from_secs(300),
+        }
+    }
 }
 
 /// A public model name of a tenant, with what answers to it.

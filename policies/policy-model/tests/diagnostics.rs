@@ -43,6 +43,47 @@ fn check(yaml: &str, expected: Expect) {
     expected.assert_eq(&found);
 }
 
+#[test]
+fn shares_memory_and_serving_that_cannot_be_meant() {
+    check(
+        "
+apiVersion: bulkhead.dev/v1
+kind: Tier
+metadata: { name: bridge }
+spec:
+  rateLimit: { requests: 1, burst: 1 }
+  share: { weight: 0 }
+  memory: { floorBytes: 2, ceilingBytes: 1 }
+---
+apiVersion: bulkhead.dev/v1
+kind: DataPlane
+metadata: { name: other }
+spec:
+  region: eu
+  tiers: [pool]
+  endpoints: []
+  serving: { maxBatchRows: 0, batchWaitMicros: 1000001 }
+---
+apiVersion: bulkhead.dev/v1
+kind: Tenant
+metadata: { name: org_hi }
+spec:
+  tier: pool
+  dataPlane: shared
+  models: [{ name: eta, model: eta, version: pooled-1 }]
+  share: { concurrency: 0, waiting: 0 }
+",
+        expect![[r#"
+            fleet.yaml:7:20: error: Tier/bridge: expected a weight of 1 to 10000
+            fleet.yaml:8:11: error: Tier/bridge: expected a ceilingBytes of at least floorBytes, found 1 below 2
+            fleet.yaml:17:28: error: DataPlane/other: expected maxBatchRows of at least 1, which joins no requests
+            fleet.yaml:17:48: error: DataPlane/other: expected batchWaitMicros of at most 1000000
+            fleet.yaml:26:25: error: Tenant/org_hi: expected concurrency of at least 1; to shut a tenant out, say `suspended: true`
+            fleet.yaml:26:37: error: Tenant/org_hi: expected waiting of at least 1; to shut a tenant out, say `suspended: true`
+        "#]],
+    );
+}
+
 fn ids(resources: &[Resource]) -> String {
     resources.iter().map(Resource::id).collect::<Vec<_>>().join(", ")
 }
@@ -126,7 +167,7 @@ spec:
   rateLimits: { requests: 1, burst: 1 }
 ",
         expect![[r#"
-            fleet.yaml:8:3: error: expected a field of tier, dataPlane, rateLimit, models, suspended, found `rateLimits`; did you mean `rateLimit`?
+            fleet.yaml:8:3: error: expected a field of tier, dataPlane, rateLimit, share, memory, models, suspended, found `rateLimits`; did you mean `rateLimit`?
         "#]],
     );
     check_parse(
@@ -176,7 +217,7 @@ spec:
             fleet.yaml:5:27: error: expected a field of name, labels, annotations, found `lables`; did you mean `labels`?
             fleet.yaml:9:16: error: expected a field of burst, perSeconds, requests, found `request`; did you mean `requests`?
             fleet.yaml:13:7: error: expected a field of model, name, otherVersions, version, found `verzion`; did you mean `version`?
-            fleet.yaml:14:3: error: expected a field of dataPlane, models, rateLimit, suspended, tier, found `suspendet`; did you mean `suspended`?
+            fleet.yaml:14:3: error: expected a field of dataPlane, memory, models, rateLimit, share, suspended, tier, found `suspendet`; did you mean `suspended`?
         "#]],
     );
 }

@@ -113,6 +113,8 @@ problems! {
     ModelUnavailable = 503 "model_unavailable" "Model not available";
     /// The node has more work than it may queue.
     Overloaded = 503 "overloaded" "Overloaded";
+    /// The node cannot answer before the request's deadline.
+    DeadlineExceeded = 504 "deadline_exceeded" "Deadline cannot be met";
     /// The usage event could not be made durable, so the answer was withheld.
     MeteringUnavailable = 503 "metering_unavailable" "Metering not available";
     /// The model failed on this input.

@@ -115,7 +115,9 @@ fn metrics(sidecar: &Sidecar) -> Answer {
     let stats = Stats {
         cache: sidecar.models.stats(),
         meter: sidecar.meter.log.stats(),
-        waiting: sidecar.pool.waiting(),
+        by_owner: sidecar.models.stats_by_owner(),
+        waiting: sidecar.compute.waiting(),
+        running: sidecar.compute.running(),
         tenants: sidecar.assignments.table().tenants(),
     };
     answer::typed(sidecar.metrics.render(&stats), "text/plain; version=0.0.4")

@@ -137,10 +137,10 @@ impl Artifacts {
         }
         let (store, assignments) = (self.inner.store.clone(), Arc::clone(assignments));
         let swept = spawn_blocking(move || {
-            let referenced = assignments.table().digests();
+            let referenced = assignments.wanted();
             // Asked again for those that go: an assignment may have come meanwhile.
             store.remove_unreferenced(|digest| {
-                referenced.contains(digest) || assignments.table().digests().contains(digest)
+                referenced.contains(digest) || assignments.wanted().contains(digest)
             })
         });
         match swept.await {

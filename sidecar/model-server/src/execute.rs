@@ -9,7 +9,8 @@ use std::{
 };
 
 use inference::{InferError, Inputs, Outputs, Tensor, TensorSpec};
-use tenancy::problem::Problem;
+use scheduler::ExecuteError;
+use tenancy::{TenantId, problem::Problem};
 use uuid::Uuid;
 
 use crate::{
@@ -49,7 +50,7 @@ pub(crate) struct Executed {
 pub(crate) struct Timings {
     /// Waiting for a thread.
     pub(crate) queued: Duration,
-    /// The model.
+    /// The model: its part of the processor time of the execution that it was in.
     pub(crate) ran: Duration,
 }
 
@@ -65,31 +66,37 @@ pub(crate) async fn execute(
     execution: Execution<'_>,
     carries: impl FnOnce(&[Tensor]) -> Result<(), Refusal>,
 ) -> Result<Executed, Refusal> {
-    let Execution { id, node, tenant, assigned, inputs, wanted, started, deadline } = execution;
-    let loaded = sidecar.models.get(tenant.tier, assigned).await?;
+    let Execution { id, node, tenant: given, assigned, inputs, wanted, started, deadline } =
+        execution;
+    let loaded = sidecar.models.get(given.tier, assigned).await?;
     check_wanted(&wanted, &loaded.model().signature().outputs)?;
-    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return Err(too_late());
-    }
-    let ready = Instant::now();
-    let run = move || {
-        let begun = Instant::now();
-        // The model stays in memory while it runs, whatever the cache does.
-        let outputs = loaded.model().infer(inputs)?;
-        Ok((outputs, Timings { queued: begun - ready, ran: begun.elapsed() }))
-    };
-    let (outputs, timings) = sidecar
-        .pool
-        .run(run)
-        .await
-        .map_err(|error| Refusal::new(error.problem(), error.to_string()))?
+    // What does not fit the model waits for nothing, and is in no batch with what does.
+    let model = loaded.model();
+    let rows = model
+        .signature()
+        .check(&inputs, model.max_batch())
         .map_err(|error| failed(assigned, &error))?;
+    let tenant = &assigned.tenant;
+    let run = sidecar.compute.run(tenant, loaded, (inputs, rows), &node.serving, deadline);
+    let executed = run.await.map_err(|error| refused(sidecar, tenant, error))?;
+    sidecar.metrics.executed(tenant, &executed);
+    let timings = Timings { queued: executed.waited, ran: executed.cost };
+    let outputs = executed.answer.map_err(|error| failed(assigned, &error))?;
     let rows = outputs.batch();
     let outputs = chosen(&wanted, outputs);
     carries(&outputs)?;
     sidecar.meter.record(id, assigned, &node.region, rows, started.elapsed()).await?;
     sidecar.metrics.predicted(&assigned.tenant, rows, started.elapsed());
     Ok(Executed { outputs, rows, timings })
+}
+
+/// Refuses what would not be let in, before its body is read.
+///
+/// # Errors
+/// As many of the tenant's requests wait as may.
+pub(crate) fn admit(sidecar: &Sidecar, assigned: &Assigned) -> Result<(), Refusal> {
+    let tenant = &assigned.tenant;
+    sidecar.compute.admit(tenant).map_err(|error| refused(sidecar, tenant, error))
 }
 
 fn failed(assigned: &Assigned, error: &InferError) -> Refusal {
@@ -102,9 +109,9 @@ fn failed(assigned: &Assigned, error: &InferError) -> Refusal {
     Refusal::new(error.problem(), error.to_string())
 }
 
-fn too_late() -> Refusal {
-    let detail = "expected to answer within the request's deadline, found that it has passed";
-    Refusal::new(Problem::RequestTimeout, detail)
+fn refused(sidecar: &Sidecar, tenant: &TenantId, error: ExecuteError) -> Refusal {
+    sidecar.metrics.refused(tenant, error.reason());
+    Refusal::new(error.problem(), error.to_string())
 }
 
 /// Whether the model has the outputs that are asked for, which is known before it runs.

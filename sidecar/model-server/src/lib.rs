@@ -21,6 +21,7 @@ mod body;
 mod checks;
 mod clock;
 mod codec;
+mod compute;
 mod connections;
 mod denial;
 mod execute;
@@ -42,5 +43,9 @@ mod usage;
 mod usage_log;
 
 pub use operators::{OperatorDigest, OperatorDigestError};
-pub use options::{Listen, ListenError, NodeToken, NodeTokenError, Options};
+pub use options::{
+    Capacity, Listen, ListenError, NodeToken, NodeTokenError, Options, Order, OrderError,
+};
+/// Who runs where: for the thread that calls them, before [`run`].
+pub use scheduler::{join_batch_plane, keep_on};
 pub use server::{run, serve};

@@ -1,27 +1,49 @@
 //! Loaded models: provenance checked, bytes checked, kept in the cache.
+//!
+//! `ahead.rs` loads what nobody has asked for yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use artifact::ArtifactError;
 use inference::{Backend, LoadError};
-use scheduler::{CacheError, CacheStats, Loaded, ModelCache};
+use scheduler::{
+    CacheError, CacheStats, Loaded, ModelCache, Owner, OwnerStats, Presence,
+    residency::{Footprint, ModelTerms, TenantTerms, Terms},
+};
 use tenancy::{Tier, problem::Problem};
+
+mod ahead;
 
 use crate::{
     answer::Refusal,
     artifacts::{Artifacts, FetchError},
-    assignments::{Assigned, Assignments},
+    assignments::{Assigned, Assignments, Table},
     provenance::{self, ProvenanceError},
 };
 
 /// How long a request waits for its model to be fetched and loaded.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a load that failed is not tried again, whoever asks.
+const FAILURES_LAST: Duration = Duration::from_secs(1);
 
 /// The models of this node.
 pub(crate) struct Models {
     cache: ModelCache<NotLoaded>,
     artifacts: Artifacts,
     backend: Arc<dyn Backend>,
+}
+
+/// For whom a model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// A request, which warms it by being answered.
+    Asked,
+    /// Nobody yet: it is warmed before it counts as loaded.
+    Ahead,
 }
 
 /// Why a file did not become a model.
@@ -36,8 +58,8 @@ enum NotLoaded {
 }
 
 impl Models {
-    pub(crate) fn new(cache_bytes: u64, artifacts: Artifacts, backend: Arc<dyn Backend>) -> Self {
-        Self { cache: ModelCache::new(cache_bytes), artifacts, backend }
+    pub(crate) fn new(budget: Footprint, artifacts: Artifacts, backend: Arc<dyn Backend>) -> Self {
+        Self { cache: ModelCache::new(budget, FAILURES_LAST), artifacts, backend }
     }
 
     /// The loaded model of an assignment.
@@ -49,9 +71,18 @@ impl Models {
         tier: Tier,
         assigned: &Arc<Assigned>,
     ) -> Result<Arc<Loaded>, Refusal> {
+        self.get_as(tier, assigned, Load::Asked).await
+    }
+
+    async fn get_as(
+        &self,
+        tier: Tier,
+        assigned: &Arc<Assigned>,
+        how: Load,
+    ) -> Result<Arc<Loaded>, Refusal> {
         provenance::check_assigned(tier, assigned).map_err(|error| mismatch(assigned, &error))?;
         let loaded =
-            tokio::time::timeout(PATIENCE, self.load(assigned)).await.map_err(|_| {
+            tokio::time::timeout(PATIENCE, self.load(assigned, how)).await.map_err(|_| {
                 unavailable(
                     "expected the model to be loaded by now: it still is on its way, try again",
                 )
@@ -61,7 +92,7 @@ impl Models {
         Ok(loaded)
     }
 
-    async fn load(&self, assigned: &Arc<Assigned>) -> Result<Arc<Loaded>, Refusal> {
+    async fn load(&self, assigned: &Arc<Assigned>, how: Load) -> Result<Arc<Loaded>, Refusal> {
         let key = provenance::key(assigned);
         let load = {
             let (artifacts, backend) = (self.artifacts.clone(), Arc::clone(&self.backend));
@@ -70,7 +101,11 @@ impl Models {
                 let mapped = artifacts.map(&assigned.digest)?;
                 let model = backend.load(&mapped)?;
                 provenance::check_file(&model.signature().metadata, &assigned)?;
-                Ok(Loaded::new(model, mapped))
+                let loaded = Loaded::new(model, mapped);
+                if how == Load::Ahead {
+                    loaded.warm_up();
+                }
+                Ok(loaded)
             }
         };
         self.artifacts
@@ -80,23 +115,36 @@ impl Models {
         self.cache.get_or_load(&key, load).await.map_err(|error| not_loaded(assigned, &error))
     }
 
-    /// Lets go of models that nobody is assigned any more, for ever.
-    pub(crate) async fn keep(&self, assignments: Arc<Assignments>) {
-        let mut changes = assignments.watch();
-        while changes.changed().await.is_ok() {
-            let table = assignments.table();
-            let wanted: std::collections::HashSet<_> =
-                table.assigned().map(|assigned| provenance::key(assigned)).collect();
-            let dropped = self.cache.retain(|key| wanted.contains(key));
-            if dropped > 0 {
-                tracing::info!(dropped, "models that nobody is assigned any more are unloaded");
-            }
-        }
+    /// Whether a request would find it loaded.
+    pub(crate) fn is_loaded(&self, assigned: &Assigned) -> bool {
+        matches!(self.cache.presence(&provenance::key(assigned)), Presence::Loaded(_))
     }
 
-    /// Whether an assignment's model is in memory now.
-    pub(crate) fn is_loaded(&self, assigned: &Assigned) -> bool {
-        self.cache.contains(&provenance::key(assigned))
+    /// Holds models to what `assignments` says, and loads ahead what it may, whenever it changes;
+    /// for ever.
+    pub(crate) async fn keep(&self, assignments: Arc<Assignments>) {
+        let mut changes = assignments.watch();
+        loop {
+            changes.borrow_and_update();
+            let table = assignments.table();
+            self.cache.set_terms(terms(&table));
+            self.let_go(&assignments, &table);
+            let end_of_keeping = async {
+                match assignments.kept_until() {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let ahead = async {
+                self.load_ahead(&table).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = end_of_keeping => {}
+                () = ahead => {}
+            }
+        }
     }
 
     /// Lets go of an assignment's model until it is asked for again.
@@ -105,9 +153,56 @@ impl Models {
         self.cache.retain(|key| *key != unwanted);
     }
 
+    /// Unloads what nobody is assigned any more and what is not kept for going back to.
+    fn let_go(&self, assignments: &Assignments, table: &Table) {
+        let assigned: HashSet<_> =
+            table.assigned().map(|assigned| provenance::key(assigned)).collect();
+        let wanted = assignments.wanted();
+        let is_known = |key: &scheduler::ModelKey| match key.owner() {
+            Owner::Pool => true,
+            Owner::Tenant(tenant) => table.tenant(tenant).is_some(),
+        };
+        let is_wanted = |key: &scheduler::ModelKey| {
+            assigned.contains(key) || (wanted.contains(key.digest()) && is_known(key))
+        };
+        let dropped = self.cache.retain(is_wanted);
+        self.cache.retain_owners(|tenant| table.tenant(tenant).is_some());
+        if dropped > 0 {
+            tracing::info!(dropped, "models that nobody is assigned any more are unloaded");
+        }
+    }
+
     pub(crate) fn stats(&self) -> CacheStats {
         self.cache.stats()
     }
+
+    pub(crate) fn stats_by_owner(&self) -> HashMap<Owner, OwnerStats> {
+        self.cache.stats_by_owner()
+    }
+}
+
+/// What tenants and models are granted. A model that several tenants share is pinned where one of
+/// them is, and weighs as much as the one that weighs most.
+fn terms(table: &Table) -> Terms {
+    let mut terms = Terms::default();
+    for (tenant, given) in table.by_tenant() {
+        let memory = given.memory;
+        let own =
+            TenantTerms { floor_bytes: memory.floor_bytes, ceiling_bytes: memory.ceiling_bytes };
+        if own != TenantTerms::default() {
+            terms.tenants.insert(tenant.clone(), own);
+        }
+        if !memory.pinned && given.share.weight <= 1 {
+            continue;
+        }
+        for assigned in given.defaults() {
+            let of_model: &mut ModelTerms =
+                terms.models.entry(provenance::key(assigned)).or_default();
+            of_model.pinned |= memory.pinned;
+            of_model.weight = of_model.weight.max(given.share.weight);
+        }
+    }
+    terms
 }
 
 fn unavailable(detail: &str) -> Refusal {
@@ -157,6 +252,15 @@ fn not_loaded(assigned: &Assigned, error: &CacheError<NotLoaded>) -> Refusal {
             NotLoaded::Provenance(error) => return mismatch(assigned, error),
             NotLoaded::Artifact(_) | NotLoaded::Load(_) => {}
         }
+    }
+    if let CacheError::NoRoom(no_room) = error {
+        tracing::warn!(
+            tenant = %assigned.tenant, model = %assigned.name, version = %assigned.version,
+            %no_room, "a model finds no room"
+        );
+        return unavailable(
+            "expected room for the model on this node, found none: ask its operator",
+        );
     }
     tracing::error!(
         tenant = %assigned.tenant, model = %assigned.name, version = %assigned.version, %error,

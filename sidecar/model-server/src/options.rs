@@ -26,8 +26,8 @@ pub struct Options {
     pub data_plane: String,
     /// The largest request body, in bytes.
     pub max_body_bytes: u64,
-    /// What loaded models may take together, in bytes.
-    pub cache_bytes: u64,
+    /// What it may take, and how it shares that out.
+    pub capacity: Capacity,
     /// Where `GET /metrics` and operators are answered, where they are.
     pub metrics: Option<SocketAddr>,
     /// Who may load and unload models there.
@@ -40,8 +40,65 @@ pub struct Options {
 impl Options {
     /// 32 MiB.
     pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
+}
+
+/// What a sidecar may take of its node, and how it shares that out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// What the mapped files of loaded models may have together, in bytes. The operating system may
+    /// take their pages back at any time.
+    pub mapped_bytes: u64,
+    /// What loaded models may take beside their files, in bytes.
+    pub private_bytes: u64,
+    /// In which order requests run.
+    pub order: Order,
+}
+
+impl Capacity {
+    /// 16 GiB.
+    pub const DEFAULT_MAPPED_BYTES: u64 = 16 << 30;
     /// 1 GiB.
-    pub const DEFAULT_CACHE_BYTES: u64 = 1 << 30;
+    pub const DEFAULT_PRIVATE_BYTES: u64 = 1 << 30;
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            mapped_bytes: Self::DEFAULT_MAPPED_BYTES,
+            private_bytes: Self::DEFAULT_PRIVATE_BYTES,
+            order: Order::Fair,
+        }
+    }
+}
+
+/// In which order requests run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Fairly among tenants, by what they are given.
+    #[default]
+    Fair,
+    /// As they come, whoever they are of. This is there to be measured against.
+    Arrival,
+}
+
+/// A name that is no order's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `fair` or `arrival`, found `{found}`")]
+pub struct OrderError {
+    /// The refused text.
+    pub found: String,
+}
+
+impl FromStr for Order {
+    type Err = OrderError;
+
+    fn from_str(text: &str) -> Result<Self, OrderError> {
+        match text {
+            "fair" => Ok(Self::Fair),
+            "arrival" => Ok(Self::Arrival),
+            _ => Err(OrderError { found: text.to_owned() }),
+        }
+    }
 }
 
 /// A token of an operator with the role `node`. It is shown to the control plane and nowhere else.

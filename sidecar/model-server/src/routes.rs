@@ -14,6 +14,7 @@ use crate::{
     assignments::{Assigned, Table, TenantModels},
     body::{self, HeldBody},
     denial::Denial,
+    execute::admit,
     grpc,
     infer::{Call, Wire, predict},
     protocol::{
@@ -102,6 +103,7 @@ async fn infer(
     body: Incoming,
 ) -> Result<Answer, Refusal> {
     let json_bytes = json_bytes(&parts.headers)?;
+    admit(sidecar, call.assigned)?;
     let body = whole_body(sidecar, &call.assigned.tenant, &parts.headers, body).await?;
     let wire = Wire {
         body_bytes: body.bytes.len(),

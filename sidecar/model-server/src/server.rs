@@ -6,7 +6,7 @@ use anyhow::Context;
 use inference::cpu::CpuBackend;
 use metering::{HttpSink, Shipper, ShipperOptions};
 use policy_model::assignment::{NODE_ASSIGNMENT_TYPE, TENANT_ASSIGNMENT_TYPE};
-use scheduler::WorkerPool;
+use scheduler::residency::Footprint;
 use tenancy::DataPlaneId;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 use xds::client::DeltaClient;
 
 use crate::{
-    Listen, NodeToken, OperatorDigest, Options, admin,
+    Capacity, Listen, NodeToken, OperatorDigest, Options, admin,
     artifacts::Artifacts,
     assignments::{self, Assignments},
     body::BodyLimits,
     codec::Codec,
+    compute::Compute,
     connections,
     metrics::Metrics,
     models::Models,
@@ -37,15 +38,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
 /// How often an address that the sidecar before still has is tried again.
 const HANDOVER_PAUSE: Duration = Duration::from_millis(500);
-/// How many requests wait for a thread before more are refused.
-const QUEUED_REQUESTS: usize = 256;
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// What requests are answered with.
 pub(crate) struct Sidecar {
     pub(crate) assignments: Arc<Assignments>,
-    pub(crate) models: Models,
-    pub(crate) pool: WorkerPool,
+    pub(crate) models: Arc<Models>,
+    pub(crate) compute: Compute,
     pub(crate) meter: Meter,
     pub(crate) bodies: BodyLimits,
     pub(crate) codec: Codec,
@@ -99,12 +98,12 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         .start();
     let sidecar = Arc::new(Sidecar {
         assignments: Arc::clone(&assignments),
-        models: Models::new(
-            options.cache_bytes,
+        models: Arc::new(Models::new(
+            budget(options.capacity),
             artifacts.clone(),
             Arc::new(CpuBackend::default()),
-        ),
-        pool: WorkerPool::with_a_thread_per_core(QUEUED_REQUESTS)?,
+        )),
+        compute: Compute::start(options.capacity.order)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
         codec: Codec::new(),
@@ -137,9 +136,16 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         }
     };
     let mut background = JoinSet::new();
-    background.spawn(assignments::follow(Arc::clone(&assignments), resources, updates));
+    let following = assignments::follow(
+        Arc::clone(&assignments),
+        resources,
+        updates,
+        Arc::clone(&sidecar.models),
+    );
+    background.spawn(following);
     background.spawn(artifacts.keep(Arc::clone(&assignments)));
     background.spawn(keep_models(Arc::clone(&sidecar)));
+    background.spawn(keep_shares(Arc::clone(&sidecar)));
     background.spawn(keep_metrics(Arc::clone(&sidecar)));
     background.spawn(keep_statistics(Arc::clone(&sidecar)));
     if let Some(address) = options.metrics {
@@ -174,6 +180,11 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     Ok(())
 }
 
+const fn budget(capacity: Capacity) -> Footprint {
+    let Capacity { mapped_bytes, private_bytes, .. } = capacity;
+    Footprint { mapped_bytes, private_bytes, device_bytes: 0 }
+}
+
 /// Never, where there is nothing to wait for.
 async fn maybe(waited: Option<impl Future<Output = ()>>) {
     match waited {
@@ -191,6 +202,10 @@ async fn ship(mut shipper: Shipper<HttpSink>, served: CancellationToken) {
 
 async fn keep_models(sidecar: Arc<Sidecar>) {
     sidecar.models.keep(Arc::clone(&sidecar.assignments)).await;
+}
+
+async fn keep_shares(sidecar: Arc<Sidecar>) {
+    sidecar.compute.keep(Arc::clone(&sidecar.assignments)).await;
 }
 
 async fn keep_metrics(sidecar: Arc<Sidecar>) {

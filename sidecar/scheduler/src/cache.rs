@@ -5,86 +5,39 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use artifact::Mapped;
-use inference::Model;
+use tenancy::TenantId;
 use tokio::{
     sync::{Semaphore, watch},
     task::spawn_blocking,
+    time::Instant,
 };
 
-use crate::{ModelKey, index::Index};
+use crate::{
+    Loaded, ModelKey, Owner,
+    reclaim::Reclaim,
+    residency::{Footprint, NoRoom, Residency, Terms},
+};
 
 /// How many models are loaded at once. What a load needs while it runs is not in the budget, so it
 /// is bounded here.
 const LOADS_AT_ONCE: usize = 2;
 
-/// A model and the mapped file that it came from.
-pub struct Loaded {
-    model: Arc<dyn Model>,
-    artifact: Mapped,
-    private_bytes: u64,
-}
-
-impl Loaded {
-    /// A model that was loaded from `artifact`.
-    pub fn new(model: Arc<dyn Model>, artifact: Mapped) -> Self {
-        // Asked once, so that what was added to the sums is what is taken from them.
-        let private_bytes = model.private_bytes();
-        Self { model, artifact, private_bytes }
-    }
-
-    /// The model.
-    pub fn model(&self) -> &Arc<dyn Model> {
-        &self.model
-    }
-
-    /// The file.
-    pub const fn artifact(&self) -> &Mapped {
-        &self.artifact
-    }
-
-    /// Bytes of its mapped file.
-    pub fn mapped_bytes(&self) -> u64 {
-        self.artifact.len() as u64
-    }
-
-    /// About how many bytes of memory it keeps beside its file.
-    pub const fn private_bytes(&self) -> u64 {
-        self.private_bytes
-    }
-
-    /// What it takes of the budget.
-    pub fn bytes(&self) -> u64 {
-        self.mapped_bytes().saturating_add(self.private_bytes)
-    }
-}
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Loaded({:?}, {} private bytes)", self.artifact, self.private_bytes)
-    }
-}
+/// How many failed loads are remembered.
+const MOST_FAILURES: usize = 65_536;
 
 /// Why a model cannot be had. `E` is the loader's own error; every request that waited for a load
-/// gets the same one.
+/// gets the same one, and so does who asks soon after.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError<E> {
     /// The loader failed.
     #[error("{0}")]
     Load(Arc<E>),
-    /// The model alone is larger than the whole budget.
-    #[error(
-        "expected a model of at most {budget_bytes} bytes, the whole model memory of this node, \
-         found {model_bytes}: raise the budget or serve the model elsewhere"
-    )]
-    TooLarge {
-        /// What the model needs.
-        model_bytes: u64,
-        /// What there is for all models.
-        budget_bytes: u64,
-    },
+    /// There is no room for it.
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// The loader panicked, or the runtime is stopping.
     #[error("the load ended without an answer: try again")]
     Abandoned,
@@ -94,9 +47,7 @@ impl<E> Clone for CacheError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Load(error) => Self::Load(Arc::clone(error)),
-            Self::TooLarge { model_bytes, budget_bytes } => {
-                Self::TooLarge { model_bytes: *model_bytes, budget_bytes: *budget_bytes }
-            }
+            Self::NoRoom(error) => Self::NoRoom(*error),
             Self::Abandoned => Self::Abandoned,
         }
     }
@@ -113,22 +64,46 @@ pub struct CacheStats {
     pub loads: u64,
     /// Loads that gave no model.
     pub load_errors: u64,
+    /// Requests that were told of an earlier load's failure.
+    pub spared: u64,
     /// Models that went to make room.
     pub evictions: u64,
     /// Models held now.
     pub models: u64,
-    /// Bytes of their mapped files.
-    pub mapped_bytes: u64,
-    /// About how many bytes of memory they keep beside.
-    pub private_bytes: u64,
-    /// What mapped and private bytes together may be.
-    pub budget_bytes: u64,
+    /// What they take.
+    pub held: Footprint,
+    /// What they may take together.
+    pub budget: Footprint,
+}
+
+/// The same of one owner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnerStats {
+    /// Loads that were begun.
+    pub loads: u64,
+    /// Models that went to make room.
+    pub evictions: u64,
+    /// What its models take now, in bytes of all kinds.
+    pub held_bytes: u64,
+}
+
+/// Where a model is.
+#[derive(Debug)]
+pub enum Presence<E> {
+    /// Loaded.
+    Loaded(Arc<Loaded>),
+    /// On its way.
+    Loading,
+    /// Its load failed not long ago.
+    Failed(CacheError<E>),
+    /// Nowhere.
+    Absent,
 }
 
 type Outcome<E> = Result<Arc<Loaded>, CacheError<E>>;
 type Flight<E> = watch::Receiver<Option<Outcome<E>>>;
 
-/// Models kept loaded, the least recently used out first.
+/// Models kept loaded, as [`Residency`] says which.
 ///
 /// A model that goes out while requests run on it stays in memory until the last of them ends:
 /// each holds it by its `Arc`. The budget therefore bounds what is kept, and what is held in all
@@ -136,19 +111,27 @@ type Flight<E> = watch::Receiver<Option<Outcome<E>>>;
 ///
 /// `E` is the error of the loader. Cloning gives another handle on the same cache.
 pub struct ModelCache<E> {
-    state: Arc<Mutex<State<E>>>,
+    inner: Arc<Inner<E>>,
+}
+
+struct Inner<E> {
+    state: Mutex<State<E>>,
     loads_at_once: Arc<Semaphore>,
+    failures_last: Duration,
+    reclaim: Reclaim,
 }
 
 struct State<E> {
-    index: Index,
+    models: Residency<Arc<Loaded>>,
     flights: HashMap<ModelKey, Flight<E>>,
+    failed: HashMap<ModelKey, (Instant, CacheError<E>)>,
     stats: CacheStats,
+    by_owner: HashMap<Owner, OwnerStats>,
 }
 
 impl<E> Clone for ModelCache<E> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state), loads_at_once: Arc::clone(&self.loads_at_once) }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -159,39 +142,91 @@ impl<E> fmt::Debug for ModelCache<E> {
 }
 
 impl<E> ModelCache<E> {
-    /// An empty cache for models of `budget_bytes` together.
-    pub fn new(budget_bytes: u64) -> Self {
-        let index = Index::new(budget_bytes);
-        let state = State { index, flights: HashMap::new(), stats: CacheStats::default() };
+    /// An empty cache for models that take `budget` together. A load that failed is not tried again
+    /// for as long as `failures_last`.
+    pub fn new(budget: Footprint, failures_last: Duration) -> Self {
+        let state = State {
+            models: Residency::new(budget),
+            flights: HashMap::new(),
+            failed: HashMap::new(),
+            stats: CacheStats::default(),
+            by_owner: HashMap::new(),
+        };
         Self {
-            state: Arc::new(Mutex::new(state)),
-            loads_at_once: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            inner: Arc::new(Inner {
+                state: Mutex::new(state),
+                loads_at_once: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+                failures_last,
+                reclaim: Reclaim::default(),
+            }),
         }
     }
 
     /// Counters since the start, and what is held now.
     pub fn stats(&self) -> CacheStats {
-        let state = lock(&self.state);
+        let state = self.inner.lock();
         CacheStats {
-            models: state.index.len() as u64,
-            mapped_bytes: state.index.mapped_bytes(),
-            private_bytes: state.index.private_bytes(),
-            budget_bytes: state.index.budget_bytes(),
+            models: state.models.len() as u64,
+            held: state.models.held(),
+            budget: state.models.budget(),
             ..state.stats
         }
     }
 
-    /// Whether the model under `key` is kept now.
-    pub fn contains(&self, key: &ModelKey) -> bool {
-        lock(&self.state).index.contains(key)
+    /// The same by owner.
+    pub fn stats_by_owner(&self) -> HashMap<Owner, OwnerStats> {
+        let state = self.inner.lock();
+        let mut stats = state.by_owner.clone();
+        let mut of_tenants = 0;
+        for (tenant, bytes) in state.models.by_tenant() {
+            of_tenants += bytes;
+            stats.entry(Owner::Tenant(tenant.clone())).or_default().held_bytes = bytes;
+        }
+        let pooled = state.models.held().bytes().saturating_sub(of_tenants);
+        stats.entry(Owner::Pool).or_default().held_bytes = pooled;
+        stats
     }
 
-    /// Drops every model whose key `is_wanted` denies, for instance when assignments change.
-    /// Returns how many. Requests that run on one end undisturbed.
+    /// What tenants and models are granted from now on.
+    pub fn set_terms(&self, terms: Terms) {
+        self.inner.lock().models.set_terms(terms);
+    }
+
+    /// Forgets the counters of owners that `is_known` denies and that hold nothing.
+    pub fn retain_owners(&self, is_known: impl Fn(&TenantId) -> bool) {
+        let mut state = self.inner.lock();
+        state.by_owner.retain(|owner, _| match owner {
+            Owner::Pool => true,
+            Owner::Tenant(tenant) => is_known(tenant),
+        });
+    }
+
+    /// Where the model under `key` is. This is no use of it.
+    pub fn presence(&self, key: &ModelKey) -> Presence<E> {
+        let state = self.inner.lock();
+        if let Some(model) = state.models.get(key) {
+            Presence::Loaded(Arc::clone(model))
+        } else if state.flights.contains_key(key) {
+            Presence::Loading
+        } else {
+            state.failure(key).map_or(Presence::Absent, Presence::Failed)
+        }
+    }
+
+    /// Whether a model of this size fits without another going for it.
+    pub fn has_room(&self, footprint: Footprint) -> bool {
+        self.inner.lock().models.has_room(footprint)
+    }
+
+    /// Drops every model whose key `is_wanted` denies, for instance when assignments change, and
+    /// forgets what failed of others. Returns how many. Requests that run on one end undisturbed.
     pub fn retain(&self, is_wanted: impl Fn(&ModelKey) -> bool) -> usize {
-        // Unmapping and freeing take time: the models go when the lock is gone.
-        let dropped = lock(&self.state).index.retain(is_wanted);
-        dropped.len()
+        let dropped = {
+            let mut state = self.inner.lock();
+            state.failed.retain(|key, _| is_wanted(key));
+            state.models.retain(is_wanted)
+        };
+        self.inner.let_go(dropped)
     }
 }
 
@@ -199,8 +234,8 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
     /// The model under `key`, loaded by `load` on a thread that may block where it is not there.
     ///
     /// Requests for a model that is being loaded wait for that one load and get its outcome, an
-    /// error too. An error is not remembered: the next request loads again. A load that was begun
-    /// ends and is kept even where nobody waits for it any more.
+    /// error too, which is also told to who asks soon after. A load that was begun ends and is kept
+    /// even where nobody waits for it any more.
     ///
     /// # Errors
     /// [`CacheError`].
@@ -212,7 +247,7 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
         F: FnOnce() -> Result<Loaded, E> + Send + 'static,
     {
         let mut flight = match self.find_or_begin(key, load) {
-            Found::Loaded(model) => return Ok(model),
+            Found::Known(outcome) => return outcome,
             Found::InFlight(flight) => flight,
         };
         match flight.wait_for(Option::is_some).await {
@@ -225,21 +260,26 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
     where
         F: FnOnce() -> Result<Loaded, E> + Send + 'static,
     {
-        let mut state = lock(&self.state);
-        if let Some(model) = state.index.use_now(key) {
+        let mut state = self.inner.lock();
+        if let Some(model) = state.models.use_now(key).cloned() {
             state.stats.hits += 1;
-            return Found::Loaded(model);
+            return Found::Known(Ok(model));
         }
         if let Some(flight) = state.flights.get(key).cloned() {
             state.stats.joined += 1;
             return Found::InFlight(flight);
         }
+        if let Some(error) = state.failure(key) {
+            state.stats.spared += 1;
+            return Found::Known(Err(error));
+        }
         state.stats.loads += 1;
+        state.by_owner.entry(key.owner().clone()).or_default().loads += 1;
         let (told, flight) = watch::channel(None);
         state.flights.insert(key.clone(), flight.clone());
         let landing =
-            Landing { state: Arc::clone(&self.state), key: key.clone(), told, landed: false };
-        let permits = Arc::clone(&self.loads_at_once);
+            Landing { inner: Arc::clone(&self.inner), key: key.clone(), told, landed: false };
+        let permits = Arc::clone(&self.inner.loads_at_once);
         // A task of its own: the request that began the load may go away, those that wait stay.
         tokio::spawn(async move {
             let _permit = permits.acquire_owned().await;
@@ -251,13 +291,49 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
 }
 
 enum Found<E> {
-    Loaded(Arc<Loaded>),
+    Known(Outcome<E>),
     InFlight(Flight<E>),
+}
+
+impl<E> State<E> {
+    fn failure(&self, key: &ModelKey) -> Option<CacheError<E>> {
+        let (until, error) = self.failed.get(key)?;
+        (Instant::now() < *until).then(|| error.clone())
+    }
+
+    fn remember(&mut self, key: &ModelKey, until: Instant, error: CacheError<E>) {
+        if self.failed.len() >= MOST_FAILURES {
+            let now = Instant::now();
+            self.failed.retain(|_, (until, _)| now < *until);
+        }
+        if self.failed.len() < MOST_FAILURES {
+            self.failed.insert(key.clone(), (until, error));
+        }
+    }
+}
+
+impl<E> Inner<E> {
+    /// Nothing under the lock panics half-way through a change, so a poisoned lock guards whole
+    /// state.
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unmaps and frees models, which takes time: not under the lock.
+    fn let_go(&self, models: Vec<(ModelKey, Arc<Loaded>)>) -> usize {
+        let count = models.len();
+        let freed = models.iter().map(|(_, model)| model.footprint().private_bytes).sum();
+        drop(models);
+        if count > 0 {
+            self.reclaim.freed(freed);
+        }
+        count
+    }
 }
 
 /// The end of a load, which always comes: by [`Landing::land`], or by being dropped.
 struct Landing<E> {
-    state: Arc<Mutex<State<E>>>,
+    inner: Arc<Inner<E>>,
     key: ModelKey,
     told: watch::Sender<Option<Outcome<E>>>,
     landed: bool,
@@ -265,50 +341,54 @@ struct Landing<E> {
 
 impl<E> Landing<E> {
     fn land(mut self, load: impl FnOnce() -> Result<Loaded, E>) {
+        let from = Instant::now();
         let outcome = match catch_unwind(AssertUnwindSafe(load)) {
             Ok(Ok(loaded)) => Ok(Arc::new(loaded)),
             Ok(Err(error)) => Err(CacheError::Load(Arc::new(error))),
             Err(_) => Err(CacheError::Abandoned),
         };
-        self.conclude(outcome);
+        self.conclude(outcome, from.elapsed());
     }
 
-    fn conclude(&mut self, outcome: Outcome<E>) {
+    fn conclude(&mut self, outcome: Outcome<E>, took: Duration) {
         self.landed = true;
         let mut evicted = vec![];
         let outcome = {
-            let mut state = lock(&self.state);
+            let mut state = self.inner.lock();
             let outcome = outcome.and_then(|model| {
-                let (model_bytes, budget_bytes) = (model.bytes(), state.index.budget_bytes());
-                if model_bytes > budget_bytes {
-                    return Err(CacheError::TooLarge { model_bytes, budget_bytes });
-                }
-                evicted = state.index.keep(self.key.clone(), Arc::clone(&model));
+                let (key, footprint) = (self.key.clone(), model.footprint());
+                let kept = state.models.keep(key, footprint, took, Arc::clone(&model));
+                evicted = kept.map_err(CacheError::NoRoom)?;
                 Ok(model)
             });
             state.flights.remove(&self.key);
             state.stats.evictions += evicted.len() as u64;
-            state.stats.load_errors += u64::from(outcome.is_err());
+            for (key, _) in &evicted {
+                state.by_owner.entry(key.owner().clone()).or_default().evictions += 1;
+            }
+            match &outcome {
+                Ok(_) => _ = state.failed.remove(&self.key),
+                Err(error) => {
+                    state.stats.load_errors += 1;
+                    let until = Instant::now() + self.inner.failures_last;
+                    state.remember(&self.key, until, error.clone());
+                }
+            }
             outcome
         };
-        if !evicted.is_empty() {
-            tracing::debug!(key = %self.key, evicted = evicted.len(), "models went to make room");
-        }
-        // Unmapping and freeing take time: those who wait need not wait for it.
+        // Those who wait need not wait for what goes.
         self.told.send_replace(Some(outcome));
-        drop(evicted);
+        let evicted = self.inner.let_go(evicted);
+        if evicted > 0 {
+            tracing::debug!(key = %self.key, evicted, "models went to make room");
+        }
     }
 }
 
 impl<E> Drop for Landing<E> {
     fn drop(&mut self) {
         if !self.landed {
-            self.conclude(Err(CacheError::Abandoned));
+            self.conclude(Err(CacheError::Abandoned), Duration::ZERO);
         }
     }
-}
-
-/// Nothing under the lock panics half-way through a change, so a poisoned lock guards whole state.
-fn lock<E>(state: &Mutex<State<E>>) -> MutexGuard<'_, State<E>> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,19 +1,28 @@
-//! What runs where and stays how long: loaded models under a budget of bytes, and requests on a
-//! fixed number of threads.
+//! What runs where and stays how long: loaded models under budgets of bytes, and requests on a
+//! fixed number of threads, fairly among tenants.
 //!
-//! The [`ModelCache`] keeps models loaded, the least recently used out first. The [`WorkerPool`]
-//! runs inference on as many threads as the node has cores and refuses what it cannot queue; its
-//! queue is first come, first served, and knows nothing of tenants.
+//! Two values decide, and know no clock, thread or file: [`residency::Residency`] says which models
+//! stay, and [`queue::Queue`] which request runs next and with which others. Around them are two
+//! shells: the [`ModelCache`] loads models, each once for all who wait for it, and the [`Executor`]
+//! runs requests on threads.
 //!
-//! This crate does not know how a model is loaded or what a request is: both come to it as
-//! closures. It decides nothing about who may use which model; a [`ModelKey`] is made by whoever
-//! has decided. Start with [`ModelCache::get_or_load`].
+//! This crate does not know how a model is loaded or what a request says: both come to it as closures
+//! and tensors. It decides nothing about who may use which model; a [`ModelKey`] is made by whoever
+//! has decided. Start with [`Executor::run`] and [`ModelCache::get_or_load`].
 
 mod cache;
-mod index;
+mod execution;
+mod executor;
 mod key;
-mod pool;
+mod loaded;
+mod processor;
+pub mod queue;
+mod reclaim;
+pub mod residency;
 
-pub use cache::{CacheError, CacheStats, Loaded, ModelCache};
+pub use cache::{CacheError, CacheStats, ModelCache, OwnerStats, Presence};
+pub use execution::{Execution, Kind, execute};
+pub use executor::{ExecuteError, Executed, Executor, Threads};
 pub use key::{ModelKey, Owner};
-pub use pool::{PoolError, WorkerPool};
+pub use loaded::{Joins, Loaded};
+pub use processor::{join_batch_plane, keep_on};

@@ -1,16 +1,22 @@
 //! What the cache of models promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use artifact::{Mapped, Store};
 use inference::{InferError, Inputs, Model, Outputs, Signature};
 use proptest::prelude::*;
-use scheduler::{CacheError, Loaded, ModelCache, ModelKey};
+use scheduler::{
+    CacheError, Loaded, ModelCache, ModelKey, Presence,
+    residency::{Footprint, NoRoom},
+};
 use tempfile::TempDir;
 use tenancy::Digest;
 
@@ -71,78 +77,80 @@ fn key(name: &str) -> ModelKey {
 
 type Cache = ModelCache<String>;
 
+/// A cache for so many mapped and so many private bytes, which forgets failures at once.
+fn cache(mapped_bytes: u64, private_bytes: u64) -> Cache {
+    let budget = Footprint { mapped_bytes, private_bytes, device_bytes: 0 };
+    Cache::new(budget, Duration::ZERO)
+}
+
 async fn load(cache: &Cache, files: &Files, name: &str, private_bytes: u64) -> Arc<Loaded> {
     let loaded = files.loaded(name, private_bytes);
     cache.get_or_load(&key(name), move || Ok(loaded)).await.unwrap()
 }
 
-async fn is_loaded(cache: &Cache, key: &ModelKey) -> bool {
-    let absent = cache.get_or_load(key, || Err("absent".to_owned())).await;
-    absent.is_ok()
+fn is_loaded(cache: &Cache, key: &ModelKey) -> bool {
+    matches!(cache.presence(key), Presence::Loaded(_))
 }
 
 #[tokio::test]
 async fn a_model_is_loaded_once_and_then_found() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let first = load(&cache, &files, "a", 5).await;
     let again = cache.get_or_load(&key("a"), || panic!("it is loaded")).await.unwrap();
     assert!(Arc::ptr_eq(&first, &again));
     let stats = cache.stats();
     assert_eq!((stats.loads, stats.hits, stats.models), (1, 1, 1));
-    assert_eq!((stats.mapped_bytes, stats.private_bytes), (FILE_BYTES, 5));
-    assert_eq!(stats.budget_bytes, 1000);
+    assert_eq!((stats.held.mapped_bytes, stats.held.private_bytes), (FILE_BYTES, 5));
+    assert_eq!(stats.budget.mapped_bytes, 1000);
 }
 
 #[tokio::test]
 async fn the_least_recently_used_model_goes_first() {
-    let (files, cache) = (Files::new(), Cache::new(3 * (FILE_BYTES + 90)));
+    let (files, cache) = (Files::new(), cache(1000, 270));
     for name in ["a", "b", "c"] {
         load(&cache, &files, name, 90).await;
     }
-    assert!(is_loaded(&cache, &key("a")).await);
+    assert!(cache.get_or_load(&key("a"), || panic!("it is loaded")).await.is_ok());
     load(&cache, &files, "d", 90).await;
 
     let stats = cache.stats();
     assert_eq!((stats.models, stats.evictions), (3, 1));
-    assert_eq!(stats.mapped_bytes + stats.private_bytes, 300);
-    assert!(!is_loaded(&cache, &key("b")).await);
+    assert_eq!(stats.held.private_bytes, 270);
+    assert!(!is_loaded(&cache, &key("b")));
     for kept in ["a", "c", "d"] {
-        assert!(is_loaded(&cache, &key(kept)).await, "{kept} went");
+        assert!(is_loaded(&cache, &key(kept)), "{kept} went");
     }
 }
 
 #[tokio::test]
 async fn as_many_models_go_as_the_new_one_needs() {
-    let (files, cache) = (Files::new(), Cache::new(400));
+    let (files, cache) = (Files::new(), cache(1000, 360));
     for name in ["a", "b", "c"] {
         load(&cache, &files, name, 90).await;
     }
-    load(&cache, &files, "large", 290).await;
+    load(&cache, &files, "large", 270).await;
     let stats = cache.stats();
     assert_eq!((stats.models, stats.evictions), (2, 2));
-    assert!(is_loaded(&cache, &key("c")).await);
+    assert!(is_loaded(&cache, &key("c")));
 }
 
 #[tokio::test]
 async fn a_model_larger_than_the_budget_is_refused_and_evicts_nobody() {
-    let (files, cache) = (Files::new(), Cache::new(100));
+    let (files, cache) = (Files::new(), cache(1000, 90));
     load(&cache, &files, "a", 90).await;
     let large = files.loaded("large", 91);
     let refused = cache.get_or_load(&key("large"), move || Ok(large)).await.unwrap_err();
-    assert!(
-        matches!(refused, CacheError::TooLarge { model_bytes: 101, budget_bytes: 100 }),
-        "{refused}"
-    );
-    assert!(is_loaded(&cache, &key("a")).await);
+    assert!(matches!(refused, CacheError::NoRoom(NoRoom::Node { .. })), "{refused}");
+    assert!(is_loaded(&cache, &key("a")));
     assert_eq!(cache.stats().load_errors, 1);
 }
 
 #[tokio::test]
 async fn a_model_in_use_outlives_its_eviction() {
-    let (files, cache) = (Files::new(), Cache::new(100));
+    let (files, cache) = (Files::new(), cache(1000, 90));
     let in_use = load(&cache, &files, "a", 90).await;
     load(&cache, &files, "b", 90).await;
-    assert!(!is_loaded(&cache, &key("a")).await);
+    assert!(!is_loaded(&cache, &key("a")));
     assert_eq!(&**in_use.artifact(), b"         a");
     assert_eq!(in_use.model().private_bytes(), 90);
     let only_holder = Arc::strong_count(&in_use);
@@ -188,7 +196,7 @@ async fn sixteen_requests(
 
 #[tokio::test]
 async fn requests_for_one_model_share_one_load() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let loads = Arc::new(AtomicUsize::new(0));
     let models: Vec<_> = sixteen_requests(&cache, &loads, || Ok(files.loaded("a", 1)))
         .await
@@ -202,8 +210,8 @@ async fn requests_for_one_model_share_one_load() {
 }
 
 #[tokio::test]
-async fn a_failing_load_is_told_to_all_who_wait_and_tried_again_afterwards() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+async fn a_failing_load_is_told_to_all_who_wait_and_tried_again_later() {
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let loads = Arc::new(AtomicUsize::new(0));
     let outcomes = sixteen_requests(&cache, &loads, || Err("digest mismatch".to_owned())).await;
     assert_eq!(loads.load(Ordering::SeqCst), 1);
@@ -219,8 +227,8 @@ async fn a_failing_load_is_told_to_all_who_wait_and_tried_again_afterwards() {
 }
 
 #[tokio::test]
-async fn a_panicking_load_is_an_error_and_is_tried_again() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+async fn a_panicking_load_is_an_error_and_is_tried_again_later() {
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let outcome = cache.get_or_load(&key("a"), || panic!("a loader's mistake")).await;
     assert!(matches!(outcome, Err(CacheError::Abandoned)));
     assert_eq!(cache.stats().load_errors, 1);
@@ -228,8 +236,23 @@ async fn a_panicking_load_is_an_error_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_wave_of_requests_does_not_load_again_and_again_what_failed() {
+    let budget = Footprint { mapped_bytes: 1000, private_bytes: 1000, device_bytes: 0 };
+    let cache = Cache::new(budget, Duration::from_secs(3600));
+    for _ in 0..100 {
+        let refused = cache.get_or_load(&key("a"), || Err("no such file".to_owned())).await;
+        assert!(matches!(refused, Err(CacheError::Load(said)) if *said == "no such file"));
+    }
+    assert_eq!((cache.stats().loads, cache.stats().spared), (1, 99));
+    assert!(matches!(cache.presence(&key("a")), Presence::Failed(_)));
+    // What failed of another assignment is of no interest any more.
+    cache.retain(|_| false);
+    assert!(matches!(cache.presence(&key("a")), Presence::Absent));
+}
+
+#[tokio::test]
 async fn a_load_ends_and_is_kept_when_its_first_request_goes_away() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let (go, wait) = mpsc::channel::<()>();
     let loaded = files.loaded("a", 1);
     let impatient = {
@@ -258,9 +281,9 @@ async fn a_pooled_model_is_loaded_once_for_all_its_tenants() {
     let one = key("shared");
     let other = key("shared");
     assert_eq!(one, other);
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     load(&cache, &files, "shared", 1).await;
-    assert!(is_loaded(&cache, &other).await);
+    assert!(is_loaded(&cache, &other));
 }
 
 #[tokio::test]
@@ -274,13 +297,13 @@ async fn a_dedicated_model_is_not_reachable_through_another_tenants_key() {
         "1".parse().unwrap(),
         Digest::of(b"the same bytes"),
     );
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     let loaded = files.loaded("ua", 1);
     let ours = cache.get_or_load(&dedicated("org_ua"), move || Ok(loaded)).await.unwrap();
 
-    assert!(is_loaded(&cache, &dedicated("org_ua")).await);
+    assert!(is_loaded(&cache, &dedicated("org_ua")));
     for foreign in [dedicated("org_dl"), dedicated("Org_ua"), pooled] {
-        assert!(!is_loaded(&cache, &foreign).await, "{foreign} reached org_ua's model");
+        assert!(!is_loaded(&cache, &foreign), "{foreign} reached org_ua's model");
     }
     let loaded = files.loaded("ua", 1);
     let theirs = cache.get_or_load(&dedicated("org_dl"), move || Ok(loaded)).await.unwrap();
@@ -289,15 +312,15 @@ async fn a_dedicated_model_is_not_reachable_through_another_tenants_key() {
 
 #[tokio::test]
 async fn models_that_are_no_longer_wanted_are_dropped() {
-    let (files, cache) = (Files::new(), Cache::new(1000));
+    let (files, cache) = (Files::new(), cache(1000, 1000));
     for name in ["a", "b", "c"] {
         load(&cache, &files, name, 1).await;
     }
     assert_eq!(cache.retain(|key| key.name().as_str() == "b"), 2);
     let stats = cache.stats();
     assert_eq!((stats.models, stats.evictions), (1, 0));
-    assert_eq!((stats.mapped_bytes, stats.private_bytes), (FILE_BYTES, 1));
-    assert!(is_loaded(&cache, &key("b")).await);
+    assert_eq!((stats.held.mapped_bytes, stats.held.private_bytes), (FILE_BYTES, 1));
+    assert!(is_loaded(&cache, &key("b")));
 }
 
 proptest! {
@@ -309,16 +332,16 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (files, cache) = (Files::new(), Cache::new(100));
+            let (files, cache) = (Files::new(), cache(1000, 90));
             for (name, private_bytes) in requests {
                 load(&cache, &files, &format!("m{name}"), private_bytes).await;
                 let stats = cache.stats();
-                assert!(stats.mapped_bytes + stats.private_bytes <= stats.budget_bytes, "{stats:?}");
-                assert_eq!(stats.mapped_bytes, stats.models * FILE_BYTES);
+                assert!(stats.held.fits(&stats.budget), "{stats:?}");
+                assert_eq!(stats.held.mapped_bytes, stats.models * FILE_BYTES);
                 assert_eq!(stats.models + stats.evictions, stats.loads);
             }
             assert_eq!(cache.retain(|_| false) as u64 + cache.stats().evictions, cache.stats().loads);
-            assert_eq!((cache.stats().mapped_bytes, cache.stats().private_bytes), (0, 0));
+            assert_eq!((cache.stats().held.mapped_bytes, cache.stats().held.private_bytes), (0, 0));
         });
     }
 }

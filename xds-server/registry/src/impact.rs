@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use policy_model::resolved::{Check, Issuer, RateLimit, Resolved, Serves, Tenant, TenantModel};
+use policy_model::resolved::{
+    Check, Issuer, Memory, RateLimit, Resolved, Serves, Share, Tenant, TenantModel,
+};
 use tenancy::TenantId;
 
 /// What a change means for one tenant.
@@ -79,6 +81,12 @@ impl Words {
         self.field("region", &old.region, &new.region);
         if old.rate_limit != new.rate_limit {
             self.say(format!("{} -> {}", rate(old.rate_limit), rate(new.rate_limit)));
+        }
+        if old.share != new.share {
+            self.say(format!("{} -> {}", share(old.share), share(new.share)));
+        }
+        if old.memory != new.memory {
+            self.say(format!("{} -> {}", memory(old.memory), memory(new.memory)));
         }
         match (old.suspended, new.suspended) {
             (false, true) => {
@@ -218,6 +226,21 @@ impl Words {
         self.field(&of("algorithms"), &list(&old.algorithms), &list(&new.algorithms));
         self.field(&of("org claim"), &old.org_claim, &new.org_claim);
     }
+}
+
+fn share(share: Share) -> String {
+    let Share { weight, priority, concurrency, waiting } = share;
+    let priority = priority.as_str();
+    format!(
+        "share weight {weight} priority {priority}, {concurrency} at once and {waiting} waiting"
+    )
+}
+
+fn memory(memory: Memory) -> String {
+    let Memory { floor_bytes, ceiling_bytes, pinned } = memory;
+    let ceiling = ceiling_bytes.map_or_else(|| "all".to_owned(), |bytes| format!("{bytes} B"));
+    let pinned = if pinned { ", pinned" } else { "" };
+    format!("model memory at least {floor_bytes} B, at most {ceiling}{pinned}")
 }
 
 fn rate(limit: RateLimit) -> String {

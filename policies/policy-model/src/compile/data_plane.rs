@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tenancy::{DataPlaneId, Tier};
 
-use super::{Compiler, Subject};
+use super::{Compiler, Subject, serving};
 use crate::{
     resolved::{DataPlane, Serves},
     spec::{DataPlaneSpec, Kind, Object},
@@ -36,7 +36,9 @@ impl Compiler<'_> {
         endpoints.sort_unstable();
         endpoints.dedup();
         let (region, labels) = (spec.region.clone(), object.metadata.labels.clone());
-        let plane = DataPlane { id: id.clone(), region, serves, endpoints, labels };
+        let serving =
+            serving::serving(&mut self.report, &subject, spec.serving.unwrap_or_default());
+        let plane = DataPlane { id: id.clone(), region, serves, endpoints, serving, labels };
         self.resolved.data_planes.insert(id, plane);
     }
 }

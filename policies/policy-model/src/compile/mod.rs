@@ -7,6 +7,7 @@ mod limits;
 mod model;
 mod promotion;
 mod report;
+mod serving;
 mod tenant;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,8 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Severity},
     resolved::{CheckName, Resolved, TierDefaults},
     spec::{
-        CheckSpec, DataPlaneSpec, IssuerSpec, Kind, ModelSpec, Object, Resource, TenantSpec,
-        TierSpec,
+        CheckSpec, DataPlaneSpec, IssuerSpec, Kind, MemorySpec, ModelSpec, Object, Resource,
+        TenantSpec, TierSpec,
     },
 };
 
@@ -125,9 +126,15 @@ impl<'a> Compiler<'a> {
     fn resolve_tier(&mut self, object: &Object<TierSpec>) {
         let subject = Subject::new(Kind::Tier, object);
         let rate_limit = limits::rate_limit(&mut self.report, &subject, object.spec.rate_limit);
+        let share = object.spec.share.unwrap_or_default();
+        let memory = object.spec.memory.unwrap_or_default();
+        serving::check_share(&mut self.report, &subject, share);
+        let alone = serving::memory(memory, MemorySpec::default());
+        serving::check_memory(&mut self.report, &subject, alone);
         if let Some(tier) = name::<_, Tier>(&mut self.report, &subject, object) {
             let labels = object.metadata.labels.clone();
-            self.resolved.tiers.insert(tier, TierDefaults { rate_limit, labels });
+            let defaults = TierDefaults { rate_limit, share, memory, labels };
+            self.resolved.tiers.insert(tier, defaults);
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use tenancy::{DataPlaneId, ModelName, TenantId, Tier};
 
-use super::{Compiler, Subject, limits, model::model_version};
+use super::{Compiler, Subject, limits, model::model_version, serving};
 use crate::{
     diagnostic::did_you_mean,
-    resolved::{RateLimit, Tenant, TenantModel},
+    resolved::{Memory, RateLimit, Share, Tenant, TenantModel},
     spec::{Kind, ModelStatus, ModelVersionSpec, Object, TenantModelSpec, TenantSpec},
 };
 
@@ -37,18 +37,35 @@ impl Compiler<'_> {
                 "has no models: every prediction will be answered with unknown_model".to_owned(),
             );
         }
+        let (share, memory) = self.given_to(&subject, spec);
         let tenant = Tenant {
             id: id.clone(),
             tier: spec.tier,
             data_plane: spec.data_plane.clone(),
             region,
             rate_limit,
+            share,
+            memory,
             models,
             suspended: spec.suspended,
             labels: object.metadata.labels.clone(),
             checks: Vec::new(),
         };
         self.resolved.tenants.insert(id, tenant);
+    }
+
+    fn given_to(&mut self, subject: &Subject<'_>, spec: &TenantSpec) -> (Share, Memory) {
+        let (share, memory) = (spec.share.unwrap_or_default(), spec.memory.unwrap_or_default());
+        let tier = self.resolved.tiers.get(&spec.tier);
+        let (of_tier, memory_of_tier) =
+            tier.map(|tier| (tier.share, tier.memory)).unwrap_or_default();
+        serving::check_share(&mut self.report, subject, share);
+        let given = serving::memory(memory, memory_of_tier);
+        // What is all the tier's is told there.
+        if spec.memory.is_some() {
+            serving::check_memory(&mut self.report, subject, given);
+        }
+        (serving::share(share, of_tier), given)
     }
 
     fn rate_limit_of(&mut self, subject: &Subject<'_>, spec: &TenantSpec) -> Option<RateLimit> {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::{TenantId, Tier};
 
+use super::ServingSpec;
 use crate::schema::{Name, TierName};
 
 /// A set of nodes that serve the same tenants in one region.
@@ -22,6 +23,9 @@ pub struct DataPlaneSpec {
     pub exclusive_to: Option<TenantId>,
     /// Where its node proxies listen.
     pub endpoints: Vec<EndpointSpec>,
+    /// How its nodes serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingSpec>,
 }
 
 /// The address of one node proxy.

@@ -6,6 +6,7 @@ mod issuer;
 mod model;
 mod parse;
 mod places;
+mod serving;
 mod shape;
 mod tenant;
 mod tier;
@@ -20,6 +21,7 @@ pub use issuer::{Algorithm, IssuerSpec};
 pub use model::{EvaluationSpec, ModelSpec, ModelStatus, ModelVersionSpec};
 pub use parse::parse;
 pub use places::Places;
+pub use serving::{MemorySpec, Priority, ServingSpec, ShareSpec};
 pub use tenant::{TenantModelSpec, TenantSpec};
 pub use tier::{RateLimitSpec, TierSpec};
 

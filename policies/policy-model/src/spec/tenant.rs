@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::{DataPlaneId, ModelName, Tier, Version};
 
-use super::RateLimitSpec;
+use super::{MemorySpec, RateLimitSpec, ShareSpec};
 use crate::schema::{Name, TierName};
 
 /// A customer. Its name is its `org_id`.
@@ -20,6 +20,12 @@ pub struct TenantSpec {
     /// Its own rate limit; the tier's where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimitSpec>,
+    /// What it is given of a node's processors; what is not said is the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareSpec>,
+    /// What it is given of a node's memory; what is not said is the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemorySpec>,
     /// The models that it may call.
     #[serde(default)]
     pub models: Vec<TenantModelSpec>,

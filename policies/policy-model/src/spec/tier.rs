@@ -3,12 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{MemorySpec, ShareSpec};
+
 /// What a tier gives a tenant that says nothing else. Its name is `pool`, `bridge` or `silo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TierSpec {
     /// The rate limit of each tenant of the tier.
     pub rate_limit: RateLimitSpec,
+    /// What each tenant of the tier is given of a node's processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareSpec>,
+    /// What each tenant of the tier is given of a node's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemorySpec>,
 }
 
 /// A token bucket: `burst` requests at once, refilled at `requests` every `perSeconds`.

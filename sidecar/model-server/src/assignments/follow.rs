@@ -5,6 +5,7 @@ use std::sync::Arc;
 use xds::client::{Update, Updates};
 
 use super::{Assignments, Resources, Table};
+use crate::models::Models;
 
 /// Takes updates into use until the client's task has died, which it does only with the runtime.
 ///
@@ -14,10 +15,12 @@ pub(crate) async fn follow(
     assignments: Arc<Assignments>,
     mut resources: Resources,
     mut updates: Updates,
+    models: Arc<Models>,
 ) {
     while let Some((update, responder)) = updates.next().await {
         match next(&assignments, &resources, &update) {
-            Ok((table, held)) => {
+            Ok((mut table, held)) => {
+                table.stand_in(&assignments.table(), |assigned| models.is_loaded(assigned));
                 tracing::info!(
                     type_url = update.type_url,
                     version = update.version,
@@ -32,6 +35,8 @@ pub(crate) async fn follow(
                 if changed {
                     save(&assignments, resources.clone()).await;
                 }
+                // Whoever waits for the answer wants the new versions to be what answers.
+                models.swap(&assignments).await;
                 responder.ack();
             }
             Err(reason) => {

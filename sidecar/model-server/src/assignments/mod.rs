@@ -5,25 +5,36 @@
 //! it on the disk, `follow.rs` takes updates from the control plane.
 
 mod follow;
+mod given;
+mod kept;
 mod resources;
 mod saved;
+mod stand_in;
 mod table;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arc_swap::ArcSwap;
-use tenancy::DataPlaneId;
-use tokio::sync::watch;
+use tenancy::{DataPlaneId, Digest};
+use tokio::{sync::watch, time::Instant};
 
 pub(crate) use follow::follow;
+pub(crate) use given::Serving;
+use kept::Kept;
 use resources::Resources;
 use saved::SavedFile;
+use stand_in::StandIn;
 pub(crate) use table::{Assigned, Node, Table, TenantModels};
 
 /// The table in force, and the way to the next one.
 pub(crate) struct Assignments {
     table: ArcSwap<Table>,
     changed: watch::Sender<()>,
+    kept: Mutex<Kept>,
     file: SavedFile,
     data_plane: DataPlaneId,
 }
@@ -50,6 +61,7 @@ impl Assignments {
         let assignments = Self {
             table: ArcSwap::from_pointee(table),
             changed: watch::Sender::new(()),
+            kept: Mutex::default(),
             file,
             data_plane,
         };
@@ -65,7 +77,35 @@ impl Assignments {
         self.changed.subscribe()
     }
 
+    /// The artifacts that are assigned, and those that were until not long ago.
+    pub(crate) fn wanted(&self) -> BTreeSet<Digest> {
+        let mut wanted = self.table().digests();
+        wanted.extend(self.kept().at(Instant::now()));
+        wanted
+    }
+
+    /// When the next artifact that is no longer assigned is no longer wanted.
+    pub(crate) fn kept_until(&self) -> Option<Instant> {
+        self.kept().next_end(Instant::now())
+    }
+
+    /// Lets a version answer that something stood in for, which from now on is not needed.
+    pub(crate) fn end(&self, stand_in: &StandIn) {
+        stand_in.end();
+        self.changed.send_replace(());
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Nothing under it panics half-way through a change.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn put_in_force(&self, table: Table) {
+        if let Some(node) = &table.node {
+            let until = Instant::now() + node.serving.keep_old_version;
+            let before = self.table();
+            self.kept().keep(table.replaced(&before).map(|old| old.digest), until);
+        }
         self.table.store(Arc::new(table));
         self.changed.send_replace(());
     }

@@ -16,7 +16,11 @@ use policy_model::{
 use prost::Message;
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
 
-use super::resources::Resources;
+use super::{
+    given::{Memory, Serving, Share, memory, serving, share},
+    resources::Resources,
+    stand_in::StandIn,
+};
 use crate::passport_check::PassportCheck;
 
 /// All that this node may serve. The empty one serves nobody.
@@ -29,20 +33,29 @@ pub(crate) struct Table {
 /// What holds for all tenants of the node.
 pub(crate) struct Node {
     pub(crate) region: String,
+    pub(crate) serving: Serving,
     pub(crate) passports: PassportCheck,
 }
 
 /// One tenant's models, by public name.
+#[derive(Clone)]
 pub(crate) struct TenantModels {
     pub(crate) tier: Tier,
+    /// What it is given of the processors.
+    pub(crate) share: Share,
+    /// What it is given of the memory.
+    pub(crate) memory: Memory,
     /// What declared checks decide by; nothing where none holds here.
-    pub(crate) checks: Option<SidecarTable>,
+    pub(crate) checks: Option<Arc<SidecarTable>>,
     models: BTreeMap<ModelName, Versions>,
 }
 
+#[derive(Clone)]
 struct Versions {
     default: Version,
     versions: BTreeMap<Version, Arc<Assigned>>,
+    /// What answers instead of the default until that is warm.
+    stand_in: Option<StandIn>,
 }
 
 /// A model version that may answer one tenant.
@@ -128,9 +141,67 @@ impl Table {
         self.tenants.len()
     }
 
-    /// Every model version of every tenant.
+    /// Every model version of every tenant, and what stands in for one.
     pub(crate) fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
-        self.tenants.values().flat_map(|tenant| tenant.assigned())
+        let standing_in = self.tenants.values().flat_map(|tenant| tenant.standing_in());
+        self.tenants.values().flat_map(|tenant| tenant.assigned()).chain(standing_in)
+    }
+
+    /// Every tenant with what it is assigned.
+    pub(crate) fn by_tenant(&self) -> impl Iterator<Item = (&TenantId, &TenantModels)> {
+        self.tenants.iter().map(|(tenant, models)| (tenant, &**models))
+    }
+
+    /// Lets what answered in `before` answer on where another default version came, for as long as
+    /// that is not warm; but only what `is_warm` itself.
+    pub(crate) fn stand_in(&mut self, before: &Self, is_warm: impl Fn(&Assigned) -> bool) {
+        for (tenant, models) in &mut self.tenants {
+            let Some(old) = before.tenants.get(tenant).filter(|old| !Arc::ptr_eq(old, models))
+            else {
+                continue;
+            };
+            let swapped: Vec<_> = swapped(old, models)
+                .filter(|(_, old, new)| is_warm(old) && !is_warm(new))
+                .map(|(name, old, _)| (name.clone(), StandIn::new(old)))
+                .collect();
+            if swapped.is_empty() || old.tier != models.tier {
+                continue;
+            }
+            let mut changed = TenantModels::clone(models);
+            for (name, stand_in) in swapped {
+                if let Some(model) = changed.models.get_mut(&name) {
+                    model.stand_in = Some(stand_in);
+                }
+            }
+            *models = Arc::new(changed);
+        }
+    }
+
+    /// The versions that are not warm and have something that stands in for them.
+    pub(crate) fn awaited(&self) -> Vec<(Tier, Arc<Assigned>, StandIn)> {
+        let mut awaited = vec![];
+        for tenant in self.tenants.values() {
+            for model in tenant.models.values() {
+                let (stand_in, new) = (&model.stand_in, model.versions.get(&model.default));
+                if let (Some(stand_in), Some(new)) = (stand_in, new)
+                    && !stand_in.is_over()
+                {
+                    awaited.push((tenant.tier, Arc::clone(new), stand_in.clone()));
+                }
+            }
+        }
+        awaited
+    }
+
+    /// The default versions that `before` had and that are no longer it, of names that still are.
+    pub(crate) fn replaced<'t>(
+        &'t self,
+        before: &'t Self,
+    ) -> impl Iterator<Item = &'t Arc<Assigned>> {
+        self.tenants.iter().flat_map(|(tenant, models)| {
+            let old = before.tenants.get(tenant).filter(|old| !Arc::ptr_eq(old, models));
+            old.into_iter().flat_map(|old| swapped(old, models)).map(|(_, old, _)| old)
+        })
     }
 
     /// The artifacts that are needed here.
@@ -143,15 +214,27 @@ impl TenantModels {
     /// What answers to `name`, and to `version` where one is named.
     pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Option<&Arc<Assigned>> {
         let model = self.models.get(name)?;
-        match version {
-            Some(version) => model.versions.get(version),
-            None => model.versions.get(&model.default),
+        match (version, &model.stand_in) {
+            (Some(version), _) => model.versions.get(version),
+            (None, Some(stand_in)) if !stand_in.is_over() => Some(&stand_in.assigned),
+            (None, _) => model.versions.get(&model.default),
         }
     }
 
     /// Every model version of the tenant, by name.
     pub(crate) fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
         self.models.values().flat_map(|model| model.versions.values())
+    }
+
+    /// What answers instead of a default version that is not warm.
+    fn standing_in(&self) -> impl Iterator<Item = &Arc<Assigned>> {
+        let stand_ins = self.models.values().filter_map(|model| model.stand_in.as_ref());
+        stand_ins.filter(|stand_in| !stand_in.is_over()).map(|stand_in| &stand_in.assigned)
+    }
+
+    /// What answers where no version is named, of each name.
+    pub(crate) fn defaults(&self) -> impl Iterator<Item = &Arc<Assigned>> {
+        self.models.values().filter_map(|model| model.versions.get(&model.default))
     }
 
     /// The versions that answer to `name`.
@@ -179,7 +262,10 @@ fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), Assignme
     // Checks that cannot be read must not be checks that are skipped.
     let checks = match assignment.checks.as_slice() {
         [] => None,
-        bytes => Some(SidecarTable::decode(bytes).map_err(|e| malformed(e.to_string()))?),
+        bytes => {
+            let table = SidecarTable::decode(bytes).map_err(|e| malformed(e.to_string()))?;
+            Some(Arc::new(table))
+        }
     };
     let mut found: BTreeMap<ModelName, Vec<(bool, Arc<Assigned>)>> = BTreeMap::new();
     for model in assignment.models {
@@ -191,7 +277,23 @@ fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), Assignme
         .into_iter()
         .map(|(name, found)| Ok((name.clone(), versions(&name, found).map_err(malformed)?)))
         .collect::<Result<_, AssignmentError>>()?;
-    Ok((tenant, TenantModels { tier, checks, models }))
+    let share = assignment.share.map(share).transpose().map_err(malformed)?.unwrap_or_default();
+    let memory = assignment.memory.map(memory).unwrap_or_default();
+    Ok((tenant, TenantModels { tier, share, memory, checks, models }))
+}
+
+/// The names whose default version is another one than in `old`, with both.
+fn swapped<'t>(
+    old: &'t TenantModels,
+    new: &'t TenantModels,
+) -> impl Iterator<Item = (&'t ModelName, &'t Arc<Assigned>, &'t Arc<Assigned>)> {
+    new.models.iter().filter_map(|(name, model)| {
+        let (before, now) = (old.find(name.as_str(), None)?, model.versions.get(&model.default)?);
+        let is_same = before.model == now.model
+            && before.version == now.version
+            && before.digest == now.digest;
+        (!is_same).then_some((name, before, now))
+    })
 }
 
 fn versions(name: &ModelName, found: Vec<(bool, Arc<Assigned>)>) -> Result<Versions, String> {
@@ -209,7 +311,7 @@ fn versions(name: &ModelName, found: Vec<(bool, Arc<Assigned>)>) -> Result<Versi
             ));
         }
     }
-    Ok(Versions { default, versions })
+    Ok(Versions { default, versions, stand_in: None })
 }
 
 fn assigned(tenant: &TenantId, model: AssignedModel) -> Result<Assigned, String> {
@@ -249,7 +351,8 @@ fn node(name: &str, value: &[u8], expected: &DataPlaneId) -> Result<Node, Assign
         reason: error.to_string(),
     })?;
     let passports = PassportCheck::new(verifier, expected.clone());
-    Ok(Node { region: assignment.region, passports })
+    let serving = assignment.serving.map(serving).unwrap_or_default();
+    Ok(Node { region: assignment.region, serving, passports })
 }
 
 fn undecodable(name: &str) -> impl FnOnce(prost::DecodeError) -> AssignmentError {
@@ -280,6 +383,7 @@ mod tests {
             tier: "pool".to_owned(),
             models,
             checks: vec![],
+            ..TenantAssignment::default()
         }
     }
 

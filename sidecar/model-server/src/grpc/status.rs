@@ -40,7 +40,7 @@ impl Status {
             403 => Self::PermissionDenied,
             404 => Self::NotFound,
             405 => Self::Unimplemented,
-            408 => Self::DeadlineExceeded,
+            408 | 504 => Self::DeadlineExceeded,
             413 | 429 => Self::ResourceExhausted,
             502 => Self::FailedPrecondition,
             503 => Self::Unavailable,

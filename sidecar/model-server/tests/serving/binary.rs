@@ -54,7 +54,7 @@ async fn a_request_whose_time_is_up_is_refused_before_it_runs() {
     let mut body = flight();
     body["parameters"] = json!({"timeout": 0});
     let request = sidecar.infer(INFER, &plane.passport("ua")).body(body.to_string());
-    assert_eq!(answered(request).await.code(), "request_timeout");
+    assert_eq!(answered(request).await.code(), "deadline_exceeded");
     sidecar.stop().await;
     assert!(plane.held.lock().unwrap().events.is_empty());
 }

@@ -14,6 +14,7 @@ mod plane;
 mod protocol;
 mod provenance;
 mod repository;
+mod sharing;
 mod shutdown;
 mod token;
 

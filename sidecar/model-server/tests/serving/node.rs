@@ -8,7 +8,7 @@ use std::{
 
 use artifact::Mapped;
 use inference::{Backend, Inputs, Tensor, TensorData, cpu::CpuBackend};
-use model_server::{Listen, NodeToken, OperatorDigest, Options};
+use model_server::{Capacity, Listen, NodeToken, OperatorDigest, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ impl Home {
             node_id: "sidecar-1".to_owned(),
             data_plane: PLANE.to_owned(),
             max_body_bytes: self.max_body_bytes,
-            cache_bytes: Options::DEFAULT_CACHE_BYTES,
+            capacity: Capacity::default(),
             metrics: self.metrics,
             operators: self.operators.clone(),
             take_over,

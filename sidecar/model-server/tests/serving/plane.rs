@@ -21,8 +21,8 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use metering::UsageEvent;
 use passport::{Passport, SigningKey};
 use policy_model::assignment::{
-    AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, PassportKey, TENANT_ASSIGNMENT_TYPE,
-    TenantAssignment,
+    AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, PassportKey, Serving,
+    TENANT_ASSIGNMENT_TYPE, TenantAssignment,
 };
 use prost::Message;
 use serde::Deserialize;
@@ -52,6 +52,8 @@ pub struct Plane {
     pub proxies: Proxies,
     pub key: SigningKey,
     pub tenants: BTreeMap<String, TenantAssignment>,
+    /// How its nodes serve, where it says.
+    pub serving: Option<Serving>,
     store: SnapshotStore,
     xds: SocketAddr,
     control: SocketAddr,
@@ -87,7 +89,8 @@ impl Plane {
                 .abort_handle(),
         ];
         let (key, tenants) = (SigningKey::generate(), BTreeMap::new());
-        Self { held, proxies, key, tenants, store, xds, control, tasks }
+        let serving = None;
+        Self { held, proxies, key, tenants, serving, store, xds, control, tasks }
     }
 
     /// Nobody answers at either address any more.
@@ -129,6 +132,7 @@ impl Plane {
             data_plane: PLANE.to_owned(),
             region: "us-east-1".to_owned(),
             passport_keys: vec![PassportKey { id: key.id, public_key: key.bytes }],
+            serving: self.serving.clone(),
         };
         let mut snapshot =
             Snapshot::builder().resource(NODE_ASSIGNMENT_TYPE, PLANE, node.encode_to_vec());

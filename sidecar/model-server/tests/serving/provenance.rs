@@ -17,8 +17,11 @@ async fn an_artifact_that_was_changed_on_the_node_is_not_loaded_and_nothing_is_m
     let (digest, other) = (plane.artifact(onnx("ua")), onnx("aa"));
     let path = home.artifact(&digest);
     until("the artifact", || path.exists().then_some(())).await;
+    // What is loaded by now was right: it is the next one that must not load what is there then.
+    sidecar.stop().await;
     fs::remove_file(&path).unwrap();
     fs::write(&path, &other).unwrap();
+    let sidecar = home.start(&plane).await;
     let refused = sidecar.predict(INFER, &plane.passport("ua")).await;
     assert_eq!(
         (refused.status, refused.code()),
