@@ -305,6 +305,6 @@ impl<V> Residency<V> {
         let load = load.max(SHORTEST_LOAD).as_micros().next_power_of_two();
         let weight = u128::from(self.terms.model(key).weight.max(1));
         let bytes = u128::from(footprint.bytes().max(1));
-        (self.level.saturating_add((load * weight << 32) / bytes), self.uses)
+        (self.level.saturating_add(((load * weight) << 32) / bytes), self.uses)
     }
 }
