@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
-use xds::{ProxyStatus, Refusal, TypeStatus};
+use xds::{Fetching, ProxyStatus, TypeStatus};
 
 use crate::{
     server::{Proxy, ServerArguments, Status},
@@ -83,15 +83,19 @@ fn standing(status: &Status, proxy: &Proxy) -> &'static str {
     }
 }
 
-/// What it refuses now, or else refused last, in its own words.
+/// What it refuses now, or what it fetches before it can take it, or else what it refused last, in
+/// its own words.
 fn last_refusal(proxy: &ProxyStatus, now: Timestamp) -> String {
     let current = proxy.types.values().filter_map(|status| status.refusal.as_ref());
     if let Some(refusal) = current.max_by_key(|refusal| refusal.at) {
-        return format!("{} refused: {}", short(&refusal.version), words(refusal));
+        return format!("{} refused: {}", short(&refusal.version), words(&refusal.message));
+    }
+    if let Some(fetching) = proxy.types.values().find_map(|status| status.fetching.as_ref()) {
+        return fetched(fetching);
     }
     proxy.last_refusal.as_ref().map_or_else(String::new, |last| {
         let ago = now.as_second().saturating_sub(last.refusal.at.as_second());
-        format!("{} ago, mended since: {}", age(ago), words(&last.refusal))
+        format!("{} ago, mended since: {}", age(ago), words(&last.refusal.message))
     })
 }
 
@@ -123,9 +127,13 @@ fn of_type(
         type_url.rsplit('.').next().unwrap_or(type_url).to_owned(),
         status.in_force.as_deref().map_or_else(|| "-".to_owned(), short),
         since.map_or_else(|| "-".to_owned(), age),
-        status.refusal.as_ref().map_or_else(String::new, |refusal| {
-            format!("{} refused: {}", short(&refusal.version), words(refusal))
-        }),
+        match (&status.refusal, &status.fetching) {
+            (Some(refusal), _) => {
+                format!("{} refused: {}", short(&refusal.version), words(&refusal.message))
+            }
+            (None, Some(fetching)) => fetched(fetching),
+            (None, None) => String::new(),
+        },
     ]
 }
 
@@ -133,9 +141,14 @@ fn name(proxy: &ProxyStatus) -> String {
     if proxy.is_connected() { proxy.node.clone() } else { format!("{} (gone)", proxy.node) }
 }
 
+/// Not a refusal: it is sent again.
+fn fetched(Fetching { version, message, refusals, .. }: &Fetching) -> String {
+    format!("{} waits for its code (asked {refusals}x): {}", short(version), words(message))
+}
+
 /// On one line.
-fn words(refusal: &Refusal) -> String {
-    refusal.message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+fn words(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Enough of a version to tell it from another.
@@ -179,6 +192,18 @@ mod tests {
         assert!(shown.contains("b refused: no such thing"), "{shown}");
         let by_type = types(&status, at(90)).render();
         assert!(by_type.contains("Cluster") && by_type.contains("b refused: no such"), "{by_type}");
+    }
+
+    #[test]
+    fn a_proxy_that_fetches_code_refuses_nothing() {
+        let fetching = r#"null, "fetching": {"version": "b", "message": "cannot load", "since": "1970-01-01T00:00:00Z", "refusals": 2}"#;
+        let waiting = r#"{"accepted": [], "refused": [], "waiting": ["ingress"]}"#;
+        let status = status(fetching, "null", waiting);
+        for table in [proxies(&status, at(1)), types(&status, at(1))] {
+            let shown = table.render();
+            assert!(shown.contains("b waits for its code (asked 2x): cannot load"), "{shown}");
+            assert!(!shown.contains("refused:"), "{shown}");
+        }
     }
 
     #[test]

@@ -59,6 +59,23 @@ pub struct TypeStatus {
     pub in_force_since: Option<Timestamp>,
     /// The newest refusal, until a later version is accepted.
     pub refusal: Option<Refusal>,
+    /// What it fetches before it can take a version, until it has taken or refused one.
+    #[serde(default)]
+    pub fetching: Option<Fetching>,
+}
+
+/// A version that a proxy cannot take yet: it fetches by itself what a resource names, and is sent
+/// it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetching {
+    /// The version that it did not take last.
+    pub version: String,
+    /// The proxy's own words.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was sent in vain.
+    pub refusals: u32,
 }
 
 /// A version that a proxy refused.
@@ -268,6 +285,17 @@ impl Entry {
                 status.in_force = Some(version.to_string());
                 status.in_force_since = Some(Timestamp::now());
                 status.refusal = None;
+                status.fetching = None;
+            }
+            Event::Fetching { type_url, refused, version, message } => {
+                tracing::info!(node, type_url, %version, message, "proxy fetches what it needs");
+                self.refused.insert(type_url.clone(), refused);
+                let fetching = &mut self.status.types.entry(type_url).or_default().fetching;
+                let (since, refusals) = fetching
+                    .take()
+                    .map_or((Timestamp::now(), 1), |before| (before.since, before.refusals + 1));
+                let version = version.to_string();
+                *fetching = Some(Fetching { version, message, since, refusals });
             }
             Event::Refused { type_url, refused, message } => {
                 let resources = blamed(&refused, &message);
@@ -284,7 +312,9 @@ impl Entry {
                 let refusal = Refusal { version, message, resources, at: Timestamp::now() };
                 let (last, of) = (refusal.clone(), type_url.clone());
                 self.status.last_refusal = Some(LastRefusal { type_url: of, refusal: last });
-                self.status.types.entry(type_url).or_default().refusal = Some(refusal);
+                let status = self.status.types.entry(type_url).or_default();
+                status.refusal = Some(refusal);
+                status.fetching = None;
             }
         }
     }

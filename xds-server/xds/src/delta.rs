@@ -35,14 +35,11 @@ impl Wire for Delta {
         }
     }
 
-    fn response(push: Push) -> DeltaDiscoveryResponse {
+    fn response(push: Push, stamp: u64) -> DeltaDiscoveryResponse {
         let resource = |(name, resource): &(String, crate::Resource)| Resource {
             name: name.clone(),
             version: resource.version().to_owned(),
-            resource: Some(Any {
-                type_url: push.type_url.clone(),
-                value: resource.value().to_vec(),
-            }),
+            resource: Some(Any { type_url: push.type_url.clone(), value: resource.stamped(stamp) }),
             ..Resource::default()
         };
         DeltaDiscoveryResponse {

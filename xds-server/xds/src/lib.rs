@@ -19,6 +19,7 @@
 mod book;
 pub mod client;
 mod delta;
+mod fetches;
 mod interest;
 mod outbox;
 mod progress;
@@ -32,10 +33,10 @@ pub mod type_url;
 #[cfg(test)]
 mod session_tests;
 
-pub use book::{LastRefusal, Proxies, ProxyStatus, Refusal, TypeStatus};
+pub use book::{Fetching, LastRefusal, Proxies, ProxyStatus, Refusal, TypeStatus};
 pub use envoy_types::pb::envoy::config::core::v3::Node;
 pub use progress::{Progress, RefusedBy, Target};
 pub use service::{AdsService, MAX_RESPONSE_BYTES};
 pub use session::Variant;
-pub use snapshot::{Resource, Snapshot, SnapshotBuilder, TypeResources};
+pub use snapshot::{Resource, STAMP, Snapshot, SnapshotBuilder, TypeResources};
 pub use store::SnapshotStore;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::fetches::Fetches;
 use crate::interest::{Due, Interest};
 use crate::session::Variant;
 use crate::{Resource, TypeResources};
@@ -70,8 +71,20 @@ pub(crate) struct Refused {
 /// How a proxy answered a response.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    Accepted { version: Arc<str>, complete: bool },
-    Refused { refused: Refused, message: String },
+    Accepted {
+        version: Arc<str>,
+        complete: bool,
+    },
+    Refused {
+        refused: Refused,
+        message: String,
+    },
+    /// It refused what it may have to fetch something for; `refused` keeps nothing back.
+    Fetching {
+        refused: Refused,
+        version: Arc<str>,
+        message: String,
+    },
 }
 
 /// What there is to send, if anything.
@@ -83,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) removed: Vec<String>,
     /// Removals that wait until nothing names these resources any more.
     pub(crate) withheld: Vec<String>,
+    /// Until when there is nothing more to send: the proxy fetches what it needs.
+    pub(crate) waits_until: Option<Instant>,
     partial: bool,
     answer: bool,
 }
@@ -121,6 +136,7 @@ pub(crate) struct Outbox {
     doubted: BTreeSet<String>,
     /// The newest version that is known to be in force at the proxy.
     in_force: Option<Arc<str>>,
+    fetches: Fetches,
 }
 
 impl Outbox {
@@ -178,6 +194,7 @@ impl Outbox {
         variant: Variant,
         nonce: &str,
         error: Option<String>,
+        now: Instant,
     ) -> Option<Verdict> {
         let position = self.flights.iter().position(|flight| flight.nonce == nonce)?;
         let flight = match variant {
@@ -187,6 +204,10 @@ impl Outbox {
         }?;
         match error {
             None => {
+                let Self { held, fetches, .. } = self;
+                for name in flight.carried.iter().chain(&flight.removed) {
+                    fetches.taken(name, held.get(name).and_then(Held::resource));
+                }
                 self.doubted.retain(|name| !flight.names(name));
                 let complete = flight.complete && self.doubted.is_empty();
                 if complete {
@@ -197,23 +218,29 @@ impl Outbox {
                 }
                 Some(Verdict::Accepted { version: flight.version, complete })
             }
-            Some(message) => Some(self.doubt(flight, message)),
+            Some(message) => Some(self.doubt(flight, message, now)),
         }
     }
 
-    fn doubt(&mut self, flight: Flight, message: String) -> Verdict {
-        let Self { held, flights, interest, .. } = self;
+    fn doubt(&mut self, flight: Flight, message: String, now: Instant) -> Verdict {
+        let Self { held, flights, interest, fetches, .. } = self;
+        let mut fetching = false;
         for name in flight.carried.iter().chain(&flight.removed) {
             let settled_later = flights.iter().any(|later| later.names(name));
             if settled_later || !interest.covers(name) {
                 continue;
             }
             let resource = held.remove(name).and_then(|held| held.resource().cloned());
+            fetching |= resource.as_ref().is_some_and(|it| fetches.refused(name, it, now));
             held.insert(name.clone(), Held::Doubtful(resource));
         }
         // A removal that shared its response with a bad resource is tried once more, alone.
         self.doubted.extend(flight.carried.iter().chain(&flight.removed).cloned());
         let doubted = self.doubted.clone();
+        if fetching {
+            let refused = Refused { version: "".into(), names: BTreeSet::new(), doubted };
+            return Verdict::Fetching { refused, version: flight.version, message };
+        }
         let names = if flight.carried.is_empty() { flight.removed } else { flight.carried };
         let refused = Refused { version: flight.version, names, doubted };
         self.refused = Some(refused.clone());
@@ -221,16 +248,22 @@ impl Outbox {
     }
 
     /// What this proxy still lacks of these resources.
-    pub(crate) fn plan(&self, variant: Variant, resources: &TypeResources) -> Plan {
+    pub(crate) fn plan(&self, variant: Variant, resources: &TypeResources, now: Instant) -> Plan {
         let refused = self.refused.as_ref().filter(|it| it.version.as_ref() == resources.version());
         let mut plan = Plan { answer: self.answer, partial: refused.is_some(), ..Plan::default() };
         for (name, resource) in resources.iter().filter(|(name, _)| self.interest.covers(name)) {
             let due = self.due.contains(name);
             let wanted = match refused {
-                Some(refused) => due && !refused.names.contains(name),
+                Some(refused) => {
+                    let again = due || self.fetches.is_under_way(name, resource);
+                    again && !refused.names.contains(name)
+                }
                 None => due || !self.held.get(name).is_some_and(|held| held.is(resource.version())),
             };
-            if wanted {
+            let waits_until = self.fetches.waits_until(name, resource, now);
+            if wanted && waits_until.is_some() {
+                plan.waits_until = waits_until.min(plan.waits_until.or(waits_until));
+            } else if wanted {
                 plan.upserts.push((name.to_owned(), resource.clone()));
             } else if refused.is_none() && variant == Variant::StateOfTheWorld {
                 plan.rest.push((name.to_owned(), resource.clone()));
@@ -248,6 +281,10 @@ impl Outbox {
             // it.
             plan.removed.clear();
             plan.answer = false;
+        }
+        if plan.waits_until.is_some() && variant == Variant::StateOfTheWorld {
+            // A response tells all, so it waits for all.
+            plan = Plan { waits_until: plan.waits_until, ..Plan::default() };
         }
         plan
     }
@@ -276,7 +313,7 @@ impl Outbox {
             version: version.into(),
             carried: plan.upserts.iter().chain(&plan.rest).map(|(name, _)| name.clone()).collect(),
             removed: plan.removed.iter().cloned().collect(),
-            complete: !plan.partial && plan.withheld.is_empty(),
+            complete: !plan.partial && plan.withheld.is_empty() && plan.waits_until.is_none(),
             sent_at: now,
         });
     }
@@ -290,8 +327,16 @@ impl Outbox {
         self.refused.as_ref().is_some_and(|refused| refused.version.as_ref() == version)
     }
 
-    /// Notes that nothing is left to send of this version. True where that is news.
-    pub(crate) fn settle(&mut self, version: &str) -> bool {
+    /// Notes that nothing is left to send of these resources. True where that is news.
+    pub(crate) fn settle(&mut self, resources: &TypeResources) -> bool {
+        let version = resources.version();
+        for (name, resource) in resources.iter() {
+            let held = self.held.get(name).filter(|held| held.is(resource.version()));
+            if let Some(Held::Claimed(_)) = held {
+                // It had accepted this on an earlier stream.
+                self.fetches.taken(name, Some(resource));
+            }
+        }
         let news = self.flights.is_empty()
             && !self.has_refused(version)
             && self.in_force.as_deref() != Some(version);

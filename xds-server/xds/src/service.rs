@@ -39,7 +39,8 @@ pub(crate) trait Wire: 'static {
 
     fn node(request: &Self::Request) -> Option<&Node>;
     fn request(request: Self::Request) -> Request;
-    fn response(push: Push) -> Self::Response;
+    /// The response, with this number for the stamps of resources that have one.
+    fn response(push: Push, stamp: u64) -> Self::Response;
 }
 
 type GroupOf = dyn Fn(&Node) -> Result<String, Status> + Send + Sync;
@@ -96,7 +97,7 @@ impl AdsService {
                     connection.record(session.take_events());
                     let Some(push) = push else { break };
                     tracing::debug!(group, push.type_url, push.version, push.nonce, "push");
-                    yield W::response(push);
+                    yield W::response(push, stamp());
                 }
                 let woken = wait(&mut requests, &mut served, &mut closed, session.wake_at());
                 match woken.await {
@@ -140,9 +141,14 @@ fn receive<W: Wire>(
             "a request on an aggregated stream carries no type_url",
         ));
     }
-    let received = session.receive(request);
+    let received = session.receive(request, Instant::now());
     connection.record(session.take_events());
     received.map_err(|excess| Status::resource_exhausted(excess.to_string()))
+}
+
+/// A number that no proxy was sent before, by this server or the one that ran before it.
+fn stamp() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default()
 }
 
 /// What ended a stream's sleep.

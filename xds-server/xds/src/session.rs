@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::interest::Change;
 use crate::outbox::{Outbox, Plan, Refused, Verdict};
 use crate::type_url::{self, Ranked};
-use crate::{Resource, Snapshot};
+use crate::{Resource, Snapshot, TypeResources};
 
 /// How long one type waits for another's answer before it is sent regardless. Envoy withholds the
 /// ACK of clusters until they are warm; one that never gets warm must not hold up, say, a
@@ -68,6 +68,7 @@ pub(crate) enum Event {
     Sent { type_url: String, version: String, nonce: String },
     InForce { type_url: String, version: Arc<str> },
     Refused { type_url: String, refused: Refused, message: String },
+    Fetching { type_url: String, refused: Refused, version: Arc<str>, message: String },
 }
 
 /// Why a stream is ended.
@@ -121,7 +122,7 @@ impl Session {
         self.wake_at
     }
 
-    pub(crate) fn receive(&mut self, request: Request) -> Result<(), Excess> {
+    pub(crate) fn receive(&mut self, request: Request, now: Instant) -> Result<(), Excess> {
         let Request { type_url, interest, claims, resumes, nonce, error } = request;
         let key = Ranked::new(&type_url);
         let first = !self.outboxes.contains_key(&key);
@@ -135,7 +136,7 @@ impl Session {
         let again = self.variant == Variant::StateOfTheWorld
             && error.is_none()
             && outbox.asks_again(&nonce);
-        if let Some(verdict) = outbox.answered(self.variant, &nonce, error) {
+        if let Some(verdict) = outbox.answered(self.variant, &nonce, error, now) {
             self.events.extend(verdict_event(&type_url, verdict));
         }
         let due = outbox.interest.apply(&type_url, interest);
@@ -166,7 +167,7 @@ impl Session {
         for key in &keys {
             let resources = snapshot.of_type(key.url());
             let Some(outbox) = self.outboxes.get(key) else { continue };
-            let mut plan = outbox.plan(self.variant, resources);
+            let mut plan = outbox.plan(self.variant, resources, now);
             let mut hold = Hold::No;
             if !plan.removed.is_empty() {
                 hold = self.hold(key.url(), snapshot, now);
@@ -175,14 +176,16 @@ impl Session {
                 plan.withhold(outbox);
             }
             let withheld = !plan.withheld.is_empty();
+            let fetching = plan.waits_until.is_some();
+            self.wake(plan.waits_until);
             if !plan.is_empty() {
                 if self.waits(key.url(), now) {
                     continue;
                 }
                 return Some(self.send(key, plan, resources.version(), now));
             }
-            if !(withheld && hold == Hold::Briefly) {
-                self.settle(key, resources.version());
+            if !fetching && !(withheld && hold == Hold::Briefly) {
+                self.settle(key, resources);
             }
         }
         None
@@ -247,8 +250,13 @@ impl Session {
         let Some(until) = since.map(|since| since + PATIENCE).filter(|until| *until > now) else {
             return false;
         };
-        self.wake_at = Some(self.wake_at.map_or(until, |at| at.min(until)));
+        self.wake(Some(until));
         true
+    }
+
+    /// Asks to be called again at this time, or earlier.
+    fn wake(&mut self, at: Option<Instant>) {
+        self.wake_at = [self.wake_at, at].into_iter().flatten().min();
     }
 
     fn hold(&mut self, type_url: &str, snapshot: &Snapshot, now: Instant) -> Hold {
@@ -256,9 +264,9 @@ impl Session {
         for referrer in type_url::referrers(type_url) {
             let Some(outbox) = self.outboxes.get(&Ranked::new(referrer)) else { continue };
             let resources = snapshot.of_type(referrer);
-            let plan = outbox.plan(self.variant, resources);
+            let plan = outbox.plan(self.variant, resources, now);
             let refused = outbox.has_refused(resources.version());
-            let ready = plan.is_empty() || plan.only_removes();
+            let ready = (plan.is_empty() || plan.only_removes()) && plan.waits_until.is_none();
             if !ready || self.under_way(referrer, now) {
                 return Hold::Briefly;
             }
@@ -276,9 +284,9 @@ impl Session {
         hold
     }
 
-    fn settle(&mut self, key: &Ranked, version: &str) {
-        if self.outboxes.get_mut(key).is_some_and(|outbox| outbox.settle(version)) {
-            let (type_url, version) = (key.url().to_owned(), version.into());
+    fn settle(&mut self, key: &Ranked, resources: &TypeResources) {
+        if self.outboxes.get_mut(key).is_some_and(|outbox| outbox.settle(resources)) {
+            let (type_url, version) = (key.url().to_owned(), resources.version().into());
             self.events.push(Event::InForce { type_url, version });
         }
     }
@@ -291,6 +299,9 @@ fn verdict_event(type_url: &str, verdict: Verdict) -> Option<Event> {
         Verdict::Accepted { complete: false, .. } => None,
         Verdict::Refused { refused, message } => {
             Some(Event::Refused { type_url, refused, message })
+        }
+        Verdict::Fetching { refused, version, message } => {
+            Some(Event::Fetching { type_url, refused, version, message })
         }
     }
 }

@@ -8,16 +8,36 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+/// What a resource that is made by [`Resource::fetching`] holds in a field of text that means
+/// nothing. Wherever it is sent, other digits of the same number stand in their place.
+pub const STAMP: &str = "stamp-0000000000000000";
+
 /// One resource: the bytes of its `Any.value` and their version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     version: Arc<str>,
     value: Bytes,
+    fetched: Option<Arc<str>>,
+    stamp_at: Option<usize>,
 }
 
 impl Resource {
     fn new(value: Bytes) -> Self {
-        Self { version: short_hex(Sha256::digest(&value).as_slice()), value }
+        let version = short_hex(Sha256::digest(&value).as_slice());
+        Self { version, value, fetched: None, stamp_at: None }
+    }
+
+    /// A message that names something which the proxy fetches by itself, such as a filter's code by
+    /// its digest: `what`. A refusal of it by a proxy that has not shown to have that is not taken
+    /// for one until the proxy had the time to fetch it; until then it is sent again.
+    ///
+    /// The first [`STAMP`] in the message is another text each time it is sent: Envoy 1.40
+    /// acknowledges a filter whose bytes are those that it saw last without looking at it, even
+    /// where it refused them. The version is of the message as it is given.
+    pub fn fetching(message: &impl Message, what: impl Into<Arc<str>>) -> Self {
+        let resource = Self::of(message);
+        let stamp_at = resource.value.windows(STAMP.len()).position(|it| it == STAMP.as_bytes());
+        Self { fetched: Some(what.into()), stamp_at, ..resource }
     }
 
     /// A message, encoded and hashed once, for several snapshots. See
@@ -31,9 +51,24 @@ impl Resource {
         &self.version
     }
 
-    /// The encoded message, as it travels in `Any.value`.
+    /// The encoded message, as it was given.
     pub fn value(&self) -> &Bytes {
         &self.value
+    }
+
+    /// What the proxy must fetch before it can take this.
+    pub(crate) fn fetched(&self) -> Option<&Arc<str>> {
+        self.fetched.as_ref()
+    }
+
+    /// The encoded message as it travels in `Any.value`, with this number for its stamp.
+    pub(crate) fn stamped(&self, number: u64) -> Vec<u8> {
+        let mut value = self.value.to_vec();
+        let stamp = self.stamp_at.and_then(|at| value.get_mut(at..at + STAMP.len()));
+        if let Some(stamp) = stamp {
+            stamp.copy_from_slice(format!("stamp-{number:016x}").as_bytes());
+        }
+        value
     }
 }
 

@@ -32,10 +32,14 @@ impl Wire for StateOfTheWorld {
         }
     }
 
-    fn response(push: Push) -> DiscoveryResponse {
-        let any = |value: &[u8]| Any { type_url: push.type_url.clone(), value: value.to_vec() };
+    fn response(push: Push, stamp: u64) -> DiscoveryResponse {
+        let any = |value: Vec<u8>| Any { type_url: push.type_url.clone(), value };
         DiscoveryResponse {
-            resources: push.resources.iter().map(|(_, resource)| any(resource.value())).collect(),
+            resources: push
+                .resources
+                .iter()
+                .map(|(_, resource)| any(resource.stamped(stamp)))
+                .collect(),
             version_info: push.version,
             nonce: push.nonce,
             type_url: push.type_url,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
+mod fetches;
 mod order;
 mod random;
 mod refusals;
@@ -33,7 +34,7 @@ impl Stream {
     }
 
     fn send(&mut self, request: Request) {
-        self.session.receive(request).expect("within bounds");
+        self.session.receive(request, self.now).expect("within bounds");
     }
 
     fn next(&mut self, snapshot: &Snapshot) -> Option<Push> {

@@ -97,7 +97,7 @@ impl Proxy {
                 Event::InForce { type_url, .. } => {
                     self.remembered.remove(&type_url);
                 }
-                Event::Subscribed { .. } | Event::Sent { .. } => {}
+                Event::Subscribed { .. } | Event::Sent { .. } | Event::Fetching { .. } => {}
             }
         }
     }

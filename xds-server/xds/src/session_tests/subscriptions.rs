@@ -68,7 +68,8 @@ fn a_wildcard_over_nothing_is_answered_once() {
 #[test]
 fn a_stream_cannot_make_the_server_hold_any_number_of_types() {
     let mut session = Session::new(Variant::Delta, BTreeMap::new());
+    let now = Instant::now();
     let refused =
-        (0..1000).find(|it| session.receive(delta(&it.to_string(), &["*"], &[])).is_err());
+        (0..1000).find(|it| session.receive(delta(&it.to_string(), &["*"], &[]), now).is_err());
     assert_eq!(refused, Some(64));
 }
