@@ -107,7 +107,7 @@ impl Envoy {
         self.admin
     }
 
-    /// Waits until its listener accepts connections.
+    /// Waits until its listener accepts connections and has its filter.
     ///
     /// # Errors
     /// Where it does not within `patience`; with the end of its log.
@@ -122,10 +122,13 @@ impl Envoy {
         })
     }
 
-    /// Whether it says that it is ready and its listener accepts connections.
+    /// Whether it says that it is ready, its listener accepts connections, and it has its filter:
+    /// while it fetches the filter's code it refuses every request.
     pub async fn is_ready(&self) -> bool {
         let ready = http::get(&format!("http://{}/ready", self.admin)).await;
+        let filters = self.stats("^extension_config_discovery.*update_success$").await;
         ready.is_ok_and(|answer| answer.status.is_success())
+            && filters.is_ok_and(|filters| filters.iter().any(|(_, taken)| *taken > 0))
             && tokio::net::TcpStream::connect(self.options.listen).await.is_ok()
     }
 

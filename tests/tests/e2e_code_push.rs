@@ -1,4 +1,5 @@
-//! New filter code reaches Envoys that run, with an upgrade of the control plane under load.
+//! New filter code reaches Envoys that run, with an upgrade of the control plane under load, and
+//! Envoys that start without any.
 //!
 //! What stands for new code is the filters' own with some words of one denial changed, so that
 //! every answer to a request without a token tells which code decided.
@@ -73,13 +74,48 @@ async fn new_filter_code_is_taken_by_running_envoys_without_a_failed_request() -
     ensure!(probed.old > 0 && probed.new > 0, "expected both codes to answer, found {probed:?}");
     ensure!(probed.back == 0, "once new, a connection stays with new code, found {probed:?}");
     ensure!(pids == self::pids(&edge), "an Envoy was started again");
+    nobody_refused_anything(&edge)?;
 
     let workers = connections_by_worker(&edge).await?;
     ensure!(workers.len() == 2 && workers.iter().all(|taken| *taken > 0), "found {workers:?}");
     let rest = BURST as usize - FIRST;
     let passed = flood(&edge.url(), &issuer, 60).await?;
     ensure!(passed == rest, "expected the {rest} that were left to pass, found {passed}");
+    an_envoy_that_starts_without_code_refuses_everybody_until_it_has_it(&edge, &issuer).await
+}
+
+/// To fetch code is no refusal.
+fn nobody_refused_anything(edge: &Edge) -> Result<()> {
+    for proxy in edge.control().proxies.list() {
+        ensure!(proxy.last_refusal.is_none(), "found a refusal: {proxy:?}");
+        let waits = proxy.types.values().find_map(|status| status.fetching.as_ref());
+        ensure!(waits.is_none(), "found a proxy that waits for code: {proxy:?}");
+    }
     Ok(())
+}
+
+async fn an_envoy_that_starts_without_code_refuses_everybody_until_it_has_it(
+    edge: &Edge,
+    issuer: &DevIssuer,
+) -> Result<()> {
+    let (url, token) = (edge.url(), token(issuer, LOADED)?);
+    let (ingress, reached) = (edge.ingress().service(), edge.reached());
+    ingress.stop();
+    ingress.start_again()?;
+    let mut seen = BTreeMap::new();
+    until("the ingress that was started again to serve", PATIENCE, async || {
+        let Ok(answer) = Caller::new(&url)?.get(PATH, None).await else { return Ok(None) };
+        // Envoy's own answer while it has no filter, or the gate's.
+        ensure!([500, 401].contains(&answer.status), "without a token: {}", answer.shown());
+        *seen.entry(answer.status).or_insert(0) += 1;
+        let served = Caller::new(&url)?.get(PATH, Some(&token)).await?.status == 200;
+        Ok(served.then_some(()))
+    })
+    .await?;
+    println!("without a token, after the start: {seen:?}");
+    ensure!(edge.reached() == reached + 1, "a request went past the gate that was not there");
+    edge.ingress().ready(PATIENCE).await?;
+    nobody_refused_anything(edge)
 }
 
 /// The filters from `built` in `folder`, with the words changed.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use control_plane::envoy::{self, Code};
+use control_plane::envoy;
 use devstack::environment;
 use policy_model::{
     resolved::Resolved,
@@ -18,6 +18,7 @@ use scenario::{
     Deployment, Error, Observed, Prepared, Runner,
     format::{LONGEST_WAIT, Target, Way},
 };
+use tenancy::Digest;
 use tokio::runtime::Handle;
 
 use super::{
@@ -82,7 +83,7 @@ impl RealEnvoy {
         }
         let (listen, group) = (self.edge.node(plane)?, self.edge.node_group(plane)?);
         let socket = self.edge.socket(plane);
-        let recheck = envoy::recheck(&code("recheck")?, table.clone());
+        let recheck = envoy::recheck(code("recheck")?, table.clone());
         let snapshot = envoy::node(listen, &socket, &recheck, None);
         self.runtime.block_on(self.edge.push(&group, snapshot))?;
         until_it_decides_by(listen, &NodeTable::decode(&table)?.revision)?;
@@ -98,7 +99,7 @@ impl RealEnvoy {
         }
         let listen = self.edge.ingress().options().listen;
         let resolved = self.with_real_endpoints(deployment)?;
-        let gate = envoy::gate(&code("gate")?, table.clone());
+        let gate = envoy::gate(code("gate")?, table.clone());
         let snapshot = envoy::gateway(listen, &resolved, &gate, envoy::Shown::default());
         self.runtime.block_on(self.edge.push(&group, snapshot))?;
         until_it_decides_by(listen, GateTable::decode(&table)?.revision())?;
@@ -227,9 +228,9 @@ fn observe(answer: RawAnswer) -> Result<Observed> {
     })
 }
 
-/// The filter's code, as the control plane serves it.
-fn code(filter: &str) -> Result<Code> {
+/// The digest of the filter's code, as the control plane serves it.
+fn code(filter: &str) -> Result<Digest> {
     let file = environment::wasm_dir()?.join(format!("{filter}.wasm"));
     let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(Code::new(bytes))
+    Ok(Digest::of(&bytes))
 }

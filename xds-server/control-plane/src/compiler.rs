@@ -16,11 +16,11 @@ use policy_model::{
     },
 };
 use prost::Message as _;
-use tenancy::DataPlaneId;
+use tenancy::{DataPlaneId, Digest};
 use xds::Snapshot;
 
 use crate::{
-    envoy::{self, Code, Filter, Shown, cluster_name},
+    envoy::{self, Filter, Shown, cluster_name},
     moves::Moves,
     observe::{LogTo, Observe},
     signing::PassportKeys,
@@ -33,8 +33,9 @@ pub(crate) struct Compiler {
     /// The keys whose passports nodes and sidecars accept.
     accepted: Vec<VerifyingKey>,
     sealed_key: Sealed,
-    gate: Code,
-    recheck: Code,
+    /// The digests of the filters' code.
+    gate: Digest,
+    recheck: Digest,
     observe: Observe,
 }
 
@@ -66,14 +67,14 @@ impl Compiler {
         Ok(Self {
             sealed_key: passports.seal.seal(&passports.signing)?,
             accepted: passports.accepted,
-            gate: Code::new(wasm.of("gate")?),
-            recheck: Code::new(wasm.of("recheck")?),
+            gate: wasm.digest("gate")?,
+            recheck: wasm.digest("recheck")?,
             observe,
         })
     }
 
     pub(crate) fn filters(&self, gate_table: Vec<u8>) -> Filters {
-        Filters { gate: envoy::gate(&self.gate, gate_table), rechecks: BTreeMap::new() }
+        Filters { gate: envoy::gate(self.gate, gate_table), rechecks: BTreeMap::new() }
     }
 
     /// What the proxies of a place are sent.
@@ -96,7 +97,7 @@ impl Compiler {
                     Entry::Vacant(none) => {
                         let resolved = moves.for_plane(data_plane, resolved);
                         let table = self.node_table(&resolved, data_plane)?;
-                        none.insert(envoy::recheck(&self.recheck, table))
+                        none.insert(envoy::recheck(self.recheck, table))
                     }
                 };
                 envoy::node(*listen, sidecar, recheck, log)

@@ -33,6 +33,7 @@ use passport::seal::SealKey;
 use registry::{Ledger, Registry};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use xds::{AdsService, Proxies, SnapshotStore};
 
 pub use crate::{
@@ -64,9 +65,9 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 pub struct Options {
     /// The folder for the journal, the usage ledger, artifacts and the passport key.
     pub state_dir: PathBuf,
-    /// Where proxies and sidecars connect (gRPC). Port 0 takes a free one.
+    /// Where proxies and sidecars connect (gRPC), and proxies fetch code. Port 0 takes a free one.
     pub grpc: SocketAddr,
-    /// Where operators, proxies (for code) and sidecars (for artifacts and usage) connect.
+    /// Where operators and sidecars (for artifacts and usage) connect.
     pub http: SocketAddr,
     /// The folder that holds `gate.wasm` and `recheck.wasm`.
     pub wasm_dir: PathBuf,
@@ -173,13 +174,15 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let ads = AdsService::new(store.clone(), move |node| group_of.admit(node), proxies.clone());
     let shadow = ShadowCounts::new();
     let metrics = shadow.clone().into_server();
+    let mut routes = Routes::new(ads.into_server()).add_service(metrics);
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.merge(wasm::router(Arc::clone(&wasm)));
     let mut until = stopped.clone();
     tasks.spawn(async move {
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
-            .add_service(ads.into_server())
-            .add_service(metrics)
+            .add_routes(routes)
             .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), async move {
                 stop_asked(&mut until).await;
             })

@@ -1,8 +1,15 @@
-//! The filters' code, as it was built; anybody may fetch it by its digest, to compare.
+//! The filters' code, as it was built, by its digest. It is the same for everybody and no secret:
+//! proxies fetch it where they have their xDS from, and operators by the HTTP interface, to compare.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use axum::{
+    Router, extract,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use bytes::Bytes;
 use tenancy::Digest;
 
@@ -31,15 +38,33 @@ impl WasmModules {
         Ok(modules)
     }
 
-    /// A filter's code.
-    pub(crate) fn of(&self, name: &str) -> anyhow::Result<Bytes> {
-        let digest = self.digests.get(name);
-        let code = digest.and_then(|digest| self.code(digest));
-        code.with_context(|| format!("there is no filter `{name}`"))
+    /// The digest of a filter's code.
+    pub(crate) fn digest(&self, name: &str) -> anyhow::Result<Digest> {
+        self.digests.get(name).copied().with_context(|| format!("there is no filter `{name}`"))
     }
 
     /// The code with this digest.
     pub(crate) fn code(&self, digest: &Digest) -> Option<Bytes> {
         self.code.get(digest).cloned()
+    }
+}
+
+/// Where the code with this digest is fetched.
+pub(crate) fn code_path(digest: &Digest) -> String {
+    format!("/v1/wasm/{digest}")
+}
+
+/// What serves it.
+pub(crate) fn router(modules: Arc<WasmModules>) -> Router {
+    Router::new().route("/v1/wasm/{digest}", get(serve)).with_state(modules)
+}
+
+async fn serve(
+    extract::State(modules): extract::State<Arc<WasmModules>>,
+    extract::Path(digest): extract::Path<String>,
+) -> Response {
+    match digest.parse().ok().and_then(|digest| modules.code(&digest)) {
+        Some(code) => ([(header::CONTENT_TYPE, "application/wasm")], code).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use envoy_types::pb::{
     envoy::{
         config::core::v3::{
-            AsyncDataSource, BackoffStrategy, DataSource, TypedExtensionConfig,
-            async_data_source::Specifier, data_source,
+            AsyncDataSource, BackoffStrategy, HttpUri, RemoteDataSource, TypedExtensionConfig,
+            async_data_source::Specifier, http_uri::HttpUpstreamType,
         },
         extensions::{
             filters::http::wasm::v3::Wasm,
@@ -20,9 +19,17 @@ use envoy_types::pb::{
     google::protobuf::BytesValue,
 };
 use prost::Name as _;
-use xds::{Resource, SnapshotBuilder};
+use tenancy::Digest;
+use xds::{Resource, STAMP, SnapshotBuilder};
 
 use super::message::{any, duration};
+use crate::wasm::code_path;
+
+/// The bootstraps' cluster for the control plane's xDS port, which serves code as well.
+const CODE_CLUSTER: &str = "xds_grpc";
+
+/// How long fetching code may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a filter that trapped waits before its VM is made anew; it denies until then.
 const RELOAD_AFTER: Duration = Duration::from_millis(100);
@@ -46,30 +53,18 @@ impl Filter {
     }
 }
 
-/// The code of a filter.
-///
-/// It travels inside of the filter's configuration, so that code and table are one resource: a
-/// proxy that runs switches to both at once, or refuses both and keeps what it had. Envoy 1.40 can
-/// fetch code by its digest as well, but says itself that this "is unstable and may cause a crash",
-/// and a running one never fetches other code under the name that it knows.
-#[derive(Debug, Clone)]
-pub struct Code(Bytes);
-
-impl Code {
-    /// A WebAssembly module.
-    pub fn new(module: impl Into<Bytes>) -> Self {
-        Self(module.into())
-    }
-}
-
-/// A filter with its table. `environment` names the variables of Envoy's own environment that
-/// its VM may see; their values are nowhere in the configuration.
-pub(super) fn filter(name: &str, code: &Code, table: Vec<u8>, environment: &[&str]) -> Filter {
+/// A filter with its table. `code` is the digest of its WebAssembly module. `environment` names the
+/// variables of Envoy's own environment that its VM may see; their values are nowhere in the
+/// configuration.
+pub(super) fn filter(name: &str, code: Digest, table: Vec<u8>, environment: &[&str]) -> Filter {
     let vm = VmConfig {
         // Counters live in data that VMs of one id share, so the id stays when the code changes.
         vm_id: name.to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
-        code: Some(AsyncDataSource { specifier: Some(Specifier::Local(inline(code))) }),
+        code: Some(AsyncDataSource { specifier: Some(Specifier::Remote(remote(code))) }),
+        // A filter whose code is missing is refused, and fetched for the next time. Without this
+        // Envoy 1.40 takes it, and lets requests through without a filter until it has the code.
+        nack_on_code_cache_miss: true,
         environment_variables: Some(EnvironmentVariables {
             host_env_keys: environment.iter().map(|name| (*name).to_owned()).collect(),
             ..EnvironmentVariables::default()
@@ -94,13 +89,21 @@ pub(super) fn filter(name: &str, code: &Code, table: Vec<u8>, environment: &[&st
         name: name.to_owned(),
         typed_config: Some(any(&Wasm { config: Some(plugin) })),
     };
-    Filter { name: name.to_owned(), resource: Resource::of(&config) }
+    Filter { name: name.to_owned(), resource: Resource::fetching(&config, code.to_string()) }
 }
 
-fn inline(Code(module): &Code) -> DataSource {
-    DataSource {
-        specifier: Some(data_source::Specifier::InlineBytes(module.to_vec())),
-        ..DataSource::default()
+/// Code by its digest, which Envoy checks what it fetched against. The address has a stamp, so that
+/// a filter that was refused is looked at when it is sent again.
+fn remote(code: Digest) -> RemoteDataSource {
+    RemoteDataSource {
+        http_uri: Some(HttpUri {
+            // The host's name is for the `host` header only: the cluster says where to connect.
+            uri: format!("http://{CODE_CLUSTER}{}?{STAMP}", code_path(&code)),
+            http_upstream_type: Some(HttpUpstreamType::Cluster(CODE_CLUSTER.to_owned())),
+            timeout: duration(FETCH_TIMEOUT),
+        }),
+        sha256: code.hex(),
+        ..RemoteDataSource::default()
     }
 }
 
@@ -118,8 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn code_is_named_by_its_digest_and_a_filter_is_never_taken_without_it() {
+        let digest = Digest::of(b"\0asm");
+        let plugin = plugin(&filter("gate", digest, Vec::new(), &[]));
+        let Some(Vm::VmConfig(vm)) = plugin.vm else { panic!("expected a VM, found {plugin:?}") };
+        assert!(vm.nack_on_code_cache_miss, "without a filter Envoy lets requests through");
+        let Some(Specifier::Remote(remote)) = vm.code.unwrap().specifier else {
+            panic!("expected code to fetch")
+        };
+        assert_eq!(remote.sha256, digest.hex());
+        let uri = remote.http_uri.unwrap().uri;
+        assert_eq!(uri, format!("http://xds_grpc/v1/wasm/{digest}?{STAMP}"));
+    }
+
+    #[test]
     fn a_filter_that_traps_is_made_anew_within_a_second_and_denies_until_then() {
-        let plugin = plugin(&filter("gate", &Code::new(b"\0asm".as_slice()), Vec::new(), &[]));
+        let plugin = plugin(&filter("gate", Digest::of(b"\0asm"), Vec::new(), &[]));
         assert_eq!(plugin.failure_policy(), FailurePolicy::FailReload);
         let backoff = plugin.reload_config.unwrap().backoff.unwrap();
         let nanos = |it: envoy_types::pb::google::protobuf::Duration| {

@@ -11,10 +11,10 @@ use envoy_types::pb::envoy::config::{
 };
 use passport::seal;
 use policy_model::resolved::Resolved;
-use tenancy::headers;
+use tenancy::{Digest, headers};
 use xds::Snapshot;
 
-use super::{Code, Filter, cluster, cluster_name, filter, http, message::duration};
+use super::{Filter, cluster, cluster_name, filter, http, message::duration};
 use crate::observe::LogTo;
 
 /// The gate's name, as a plugin and as an ECDS resource.
@@ -34,7 +34,7 @@ pub struct Shown<'a> {
 }
 
 /// The gate with its table. It is told the name of the variable that holds the seal key.
-pub fn gate(code: &Code, table: Vec<u8>) -> Filter {
+pub fn gate(code: Digest, table: Vec<u8>) -> Filter {
     filter::filter(GATE, code, table, &[seal::ENVIRONMENT_VARIABLE])
 }
 

@@ -11,7 +11,7 @@ mod log;
 mod message;
 mod node;
 
-pub use filter::{Code, Filter};
+pub use filter::Filter;
 pub use gateway::{GATE, Shown, gate, gateway};
 pub use http::REQUEST_TIMEOUT;
 pub use node::{RECHECK, node, recheck};

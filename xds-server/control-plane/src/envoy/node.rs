@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::Path};
 
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, route_action::ClusterSpecifier};
-use tenancy::headers;
+use tenancy::{Digest, headers};
 use xds::Snapshot;
 
-use super::{Code, Filter, cluster, filter, gateway::route_everything, http, message::duration};
+use super::{Filter, cluster, filter, gateway::route_everything, http, message::duration};
 use crate::observe::LogTo;
 
 /// The recheck's name, as a plugin and as an ECDS resource.
@@ -19,7 +19,7 @@ const NODE: &str = "node";
 const SIDECAR: &str = "sidecar";
 
 /// The recheck with its table.
-pub fn recheck(code: &Code, table: Vec<u8>) -> Filter {
+pub fn recheck(code: Digest, table: Vec<u8>) -> Filter {
     filter::filter(RECHECK, code, table, &[])
 }
 

@@ -19,18 +19,18 @@ fn gateway(plane: &Plane, node: &str) -> Updates {
         .start()
 }
 
-/// Takes the next update, and refuses it where there is a reason; returns its table's bytes.
-async fn take(updates: &mut Updates, refuse: Option<&str>) -> Vec<u8> {
+/// Takes the next update, and refuses it where there is a reason; returns its filter's version.
+async fn take(updates: &mut Updates, refuse: Option<&str>) -> String {
     let waited = async {
         loop {
             let (update, responder) = updates.next().await.unwrap();
-            let value = update.upserts.first().map(|it| it.value.to_vec());
+            let version = update.upserts.first().map(|it| it.version.clone());
             match refuse {
                 Some(reason) => responder.nack(reason),
                 None => responder.ack(),
             }
-            if let Some(value) = value {
-                return value;
+            if let Some(version) = version {
+                return version;
             }
         }
     };
