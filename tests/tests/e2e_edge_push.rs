@@ -3,6 +3,8 @@
 //! The edge is started once, and what follows are its steps in order: each is a promise of its
 //! own, and says in its name which.
 
+#[path = "e2e_edge_push/refused.rs"]
+mod refused;
 #[path = "e2e_edge_push/taken_back.rs"]
 mod taken_back;
 
@@ -64,6 +66,7 @@ async fn an_edge_under_pushes() -> Result<()> {
     a_table_push_under_load_fails_no_request_and_refills_no_bucket(&setting).await?;
     taken_back::what_is_taken_back_is_in_force_no_more_though_requests_are_held_open(&setting)
         .await?;
+    refused::a_check_that_is_no_cel_is_refused_and_changes_nothing(&setting).await?;
     a_corrupt_table_is_refused_and_told_with_the_old_one_serving(&setting).await?;
     a_good_table_after_a_corrupt_one_is_taken(&setting).await
 }
