@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, sync::watch, task::JoinSet};
+use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use super::edge::{CODE, Edge};
 
@@ -36,8 +36,8 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    /// Opens connections until both workers have some, and starts asking on each.
-    pub(super) async fn start(edge: &Edge, connections: usize) -> Result<Self> {
+    /// Opens connections, of which each worker must have some, and starts asking on each.
+    pub(super) async fn start(edge: &Edge, connections: usize, every_ms: u64) -> Result<Self> {
         let token = edge.token()?;
         until("the probe to be known", PATIENCE, async || {
             let mut one = Caller::connect(edge.listen(), &token).await?;
@@ -53,7 +53,13 @@ impl Callers {
             let (tell, told) = watch::channel((first, Instant::now()));
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
             tasks.spawn(async move {
+                // One of no length would be none.
+                let mut pace = tokio::time::interval(Duration::from_millis(every_ms.max(1)));
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while !stop.load(Ordering::Relaxed) {
+                    if every_ms > 0 {
+                        pace.tick().await;
+                    }
                     let revision = caller.ask().await?;
                     answered.fetch_add(1, Ordering::Relaxed);
                     tell.send_if_modified(|held| {

@@ -71,9 +71,10 @@ impl Edge {
         self.issuer.token(PROBE, &options)
     }
 
-    /// Commits the change of this number to the journal: no two in a row are equal.
+    /// Commits the change of this number to the journal: no two in a row are equal, nor is the first
+    /// what holds at the start.
     pub(super) async fn commit(&self, number: u32) -> Result<()> {
-        let changed = resource(&tenant(CHANGED, 1000 + number % 7))?;
+        let changed = resource(&tenant(CHANGED, 1001 + number % 7))?;
         self.control.registry.apply("bench", changed, None).await?;
         Ok(())
     }

@@ -36,6 +36,10 @@ pub(crate) struct Options {
     /// Keep-alive connections, spread over the workers, each with one request at a time
     #[arg(long, default_value_t = 8)]
     connections: usize,
+    /// How many milliseconds each connection waits from one request to its next, so that the
+    /// processors have time for the pushes; 0 asks without a pause
+    #[arg(long, default_value_t = 4)]
+    every_ms: u64,
     /// Where the results go, in JSON [default: bench/results/push.json]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -70,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 async fn measure(options: &Options) -> Result<Report> {
     let edge = Edge::start(options.tenants).await?;
-    let callers = Callers::start(&edge, options.connections).await?;
+    let callers = Callers::start(&edge, options.connections, options.every_ms).await?;
     let mut from_commit = Vec::new();
     let mut from_call = Vec::new();
     for number in 0..options.commits {
@@ -85,7 +89,7 @@ async fn measure(options: &Options) -> Result<Report> {
         }
     }
     let mut memory = vec![Memory { pushes: 0, resident_kib: edge.resident_kib()? }];
-    let answered_before = callers.answered();
+    let (answered_before, began) = (callers.answered(), Instant::now());
     for number in 0..options.pushes {
         edge.commit(options.commits + number).await?;
         callers.all_changed(PATIENCE).await?;
@@ -99,17 +103,20 @@ async fn measure(options: &Options) -> Result<Report> {
         }
     }
     let answered = callers.answered() - answered_before;
+    let pushing_seconds = began.elapsed().as_secs_f64();
     let workers = edge.connections_by_worker().await?;
     callers.stop().await?;
     Ok(Report {
         tenants: options.tenants,
         commits: options.commits,
+        every_ms: options.every_ms,
         connections_by_worker: workers,
         p99_from_commit_ms: p99(&from_commit)?,
         p99_from_call_ms: p99(&from_call)?,
         from_commit_ms: Spread::of(from_commit).context("nothing was measured")?,
         from_call_ms: Spread::of(from_call).context("nothing was measured")?,
         pushes: options.pushes,
+        pushing_seconds,
         answered_under_pushes: answered,
         memory,
     })

@@ -19,12 +19,16 @@ const MEMORY_BAR: f64 = 0.05;
 pub(super) struct Report {
     pub(super) tenants: u32,
     pub(super) commits: u32,
+    /// From one request of a connection to its next, at least.
+    pub(super) every_ms: u64,
     pub(super) connections_by_worker: Vec<u64>,
     pub(super) p99_from_commit_ms: f64,
     pub(super) p99_from_call_ms: f64,
     pub(super) from_commit_ms: Spread,
     pub(super) from_call_ms: Spread,
     pub(super) pushes: u32,
+    /// How long all of them took, each waited for.
+    pub(super) pushing_seconds: f64,
     pub(super) answered_under_pushes: u64,
     pub(super) memory: Vec<Memory>,
 }
@@ -58,8 +62,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n{} tenants, {} commits, connections by worker: {:?}; milliseconds, median (lower to upper quartile), greatest\n",
-            self.tenants, self.commits, self.connections_by_worker
+            "\n{} tenants, {} commits, connections by worker: {:?}, each asks every {} ms; milliseconds, median (lower to upper quartile), greatest\n",
+            self.tenants, self.commits, self.connections_by_worker, self.every_ms
         )?;
         for (what, p99, spread) in [
             ("commit to enforced", self.p99_from_commit_ms, &self.from_commit_ms),
@@ -76,10 +80,11 @@ impl fmt::Display for Report {
         match self.drift() {
             Some((settled, furthest)) => writeln!(
                 f,
-                "{} (within {:.0} %): {} pushes under load, {} requests, none failed; {settled} KiB resident after {SETTLED_AFTER}, furthest from it {:+.1} %",
+                "{} (within {:.0} %): {} pushes under load in {:.0} s, {} requests, none failed; {settled} KiB resident after {SETTLED_AFTER}, furthest from it {:+.1} %",
                 verdict(furthest.abs() <= MEMORY_BAR),
                 MEMORY_BAR * 100.0,
                 self.pushes,
+                self.pushing_seconds,
                 self.answered_under_pushes,
                 furthest * 100.0
             ),
