@@ -1,7 +1,7 @@
 //! Who may ask for what, by whichever protocol it came: a verified passport, and what is assigned
 //! to its tenant.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, request::Parts};
 use tenancy::{TenantId, problem::Problem};
@@ -9,7 +9,7 @@ use tenancy::{TenantId, problem::Problem};
 use crate::{
     answer::Refusal,
     assignments::{Assigned, Node, Table, TenantModels},
-    checks, clock,
+    checks,
     denial::Denial,
     server::Sidecar,
 };
@@ -19,14 +19,20 @@ pub(crate) struct Access<'t> {
     pub(crate) node: &'t Node,
     pub(crate) tenant: TenantId,
     table: &'t Table,
+    /// The time since 1970.
+    now: Duration,
 }
 
 impl<'t> Access<'t> {
-    /// Verifies the passport.
-    pub(crate) fn check(table: &'t Table, headers: &HeaderMap) -> Result<Self, Refusal> {
+    /// Verifies the passport at `now`, the time since 1970.
+    pub(crate) fn check(
+        table: &'t Table,
+        headers: &HeaderMap,
+        now: Duration,
+    ) -> Result<Self, Refusal> {
         let node = table.node.as_deref().ok_or_else(no_policy)?;
-        let passport = node.passports.check(headers, clock::unix_seconds())?;
-        Ok(Self { node, tenant: passport.tenant, table })
+        let passport = node.passports.check(headers, now.as_secs())?;
+        Ok(Self { node, tenant: passport.tenant, table, now })
     }
 
     /// The tenant's models. One that is not served here is told what one is told that asks for a
@@ -56,9 +62,20 @@ impl<'t> Access<'t> {
         version: &str,
         request: &Parts,
     ) -> Result<(&'t TenantModels, &'t Arc<Assigned>), Denial> {
-        let (tenant, assigned) = self.find(name, version)?;
         let counted = |check: &str, tenant: &TenantId| sidecar.metrics.shadowed(check, tenant);
-        checks::hold(tenant, self.node, assigned, request, counted)?;
+        self.held(name, version, request, counted)
+    }
+
+    /// As [`Access::checked`]; `counted` is told of each check in shadow that fails.
+    pub(crate) fn held(
+        &self,
+        name: &str,
+        version: &str,
+        request: &Parts,
+        counted: impl Fn(&str, &TenantId),
+    ) -> Result<(&'t TenantModels, &'t Arc<Assigned>), Denial> {
+        let (tenant, assigned) = self.find(name, version)?;
+        checks::hold(tenant, self.node, assigned, request, self.now, counted)?;
         Ok((tenant, assigned))
     }
 }

@@ -97,7 +97,7 @@ impl Refusal {
 }
 
 /// Tells the receiver of `answer` when to try again.
-pub(crate) fn retry_later(answer: &mut Answer) {
+pub(crate) fn retry_later<B>(answer: &mut Response<B>) {
     answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
 }
 

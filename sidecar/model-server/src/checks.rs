@@ -1,8 +1,11 @@
 //! The declared checks that hold in this process: on each request for a model, once it is clear
 //! whose it is and what would answer it.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use expression::{Budget, Mapping, Value, Variables};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use policy_model::table::{ArchivedCheckRow, SidecarTable};
 use tenancy::{
     TenantId, headers,
@@ -12,7 +15,6 @@ use tenancy::{
 use crate::{
     answer::{Answer, retry_later},
     assignments::{Assigned, Node, TenantModels},
-    clock,
 };
 
 /// What a check says to a request that it denies.
@@ -29,6 +31,10 @@ pub(crate) struct Denied {
 
 impl Denied {
     pub(crate) fn into_answer(self) -> Answer {
+        self.into_response().map(Into::into)
+    }
+
+    pub(crate) fn into_response(self) -> Response<Bytes> {
         let details = Details {
             status: self.status,
             code: &self.code,
@@ -37,7 +43,7 @@ impl Denied {
             check: Some(&self.check),
             revision: Some(&self.revision),
         };
-        let mut answer = Answer::new(details.to_json().into());
+        let mut answer = Response::new(Bytes::from(details.to_json()));
         *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::FORBIDDEN);
         answer
             .headers_mut()
@@ -50,12 +56,14 @@ impl Denied {
 }
 
 /// Holds a request to its tenant's checks, in their order. The first enforced one that does not
-/// pass is the denial; `counted` is told of what fails in shadow before it.
+/// pass is the denial; `counted` is told of what fails in shadow before it. `now` is the time since
+/// 1970.
 pub(crate) fn hold(
     tenant: &TenantModels,
     node: &Node,
     assigned: &Assigned,
     request: &Parts,
+    now: Duration,
     counted: impl Fn(&str, &TenantId),
 ) -> Result<(), Denied> {
     let Some(table) = &tenant.checks else { return Ok(()) };
@@ -71,7 +79,7 @@ pub(crate) fn hold(
         headers: Headers(&request.headers),
         digest: assigned.digest.to_string(),
         trained_on: assigned.trained_on.iter().map(ToString::to_string).collect(),
-        now_ns: i128::try_from(clock::since_epoch().as_nanos()).unwrap_or(i128::MAX),
+        now_ns: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
     };
     for check in table.checks() {
         // Each has a budget of its own, so that none is starved by those before it.

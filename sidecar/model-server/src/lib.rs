@@ -23,6 +23,7 @@ mod clock;
 mod codec;
 mod compute;
 mod connections;
+mod decision;
 mod denial;
 mod execute;
 mod grpc;
@@ -42,6 +43,7 @@ mod statistics;
 mod usage;
 mod usage_log;
 
+pub use decision::{Decisions, RefusedAssignment};
 pub use operators::{OperatorDigest, OperatorDigestError};
 pub use options::{
     Capacity, Listen, ListenError, NodeToken, NodeTokenError, Options, Order, OrderError,

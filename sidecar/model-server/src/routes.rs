@@ -13,6 +13,7 @@ use crate::{
     answer::{self, Answer, JSON_LENGTH, Refusal},
     assignments::{Assigned, Table, TenantModels},
     body::{self, HeldBody},
+    clock,
     denial::Denial,
     execute::admit,
     grpc,
@@ -55,7 +56,7 @@ async fn route(sidecar: &Sidecar, request: Request<Incoming>) -> Result<Answer, 
         check_method(&path, request.method())?;
         return Ok(if path == Path::Live { live()? } else { ready(sidecar, &table)? });
     }
-    let access = Access::check(&table, request.headers())?;
+    let access = Access::check(&table, request.headers(), clock::since_epoch())?;
     let path = path.ok_or_else(|| {
         let detail = "expected a path of the Open Inference Protocol, such as \
                       `/v2/models/{name}/infer`";

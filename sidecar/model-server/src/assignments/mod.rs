@@ -28,7 +28,7 @@ use kept::Kept;
 use resources::Resources;
 use saved::SavedFile;
 use stand_in::StandIn;
-pub(crate) use table::{Assigned, Node, Table, TenantModels};
+pub(crate) use table::{Assigned, AssignmentError, Node, Table, TenantModels};
 
 /// The table in force, and the way to the next one.
 pub(crate) struct Assignments {

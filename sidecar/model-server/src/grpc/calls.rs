@@ -19,6 +19,7 @@ use crate::{
     answer::{Answer, Refusal},
     assignments::{Assigned, TenantModels},
     body::HeldBody,
+    clock,
     denial::Denial,
     infer::{Call, Wire, predict},
     protocol::{
@@ -57,7 +58,7 @@ pub(crate) async fn answer(
         }
         _ => {}
     }
-    let access = Access::check(&table, request.headers())?;
+    let access = Access::check(&table, request.headers(), clock::since_epoch())?;
     let method = method.ok_or_else(unknown_method)?;
     if method == Method::ServerMetadata {
         return Ok(server_metadata()?);
