@@ -7,8 +7,8 @@ use tenancy::{headers, problem};
 use uuid::Uuid;
 
 use crate::{
-    Deployment, Error, Header, Observed, Scenario,
-    format::{Denied, Expectation, Forwarded, Outcome},
+    Deployment, Error, Header, Observed, Said, Scenario,
+    format::{Denied, Expectation, Forwarded, Outcome, Refused},
     play::{Played, Seen},
 };
 
@@ -96,6 +96,10 @@ impl Checker {
                 );
                 others.into_iter().try_for_each(|one| denied(&limited.others, one))?;
             }
+            Outcome::Promoted => seen.observed.iter().try_for_each(promoted)?,
+            Outcome::Refused(expected) => {
+                seen.observed.iter().try_for_each(|one| refused(expected, one))?;
+            }
         }
         request_ids_are_new(&seen.observed)?;
         counted(expected, seen)
@@ -109,11 +113,9 @@ impl Checker {
     ) -> Result<(), Mismatch> {
         let (reached, arrived) = match observed {
             Observed::Forwarded { data_plane, headers } => (data_plane, headers),
-            Observed::Denied { status, body, .. } => {
-                return Err(Mismatch::new(
-                    format!("it to reach a node of `{}`", expected.data_plane),
-                    said(*status, body),
-                ));
+            other => {
+                let expected = format!("it to reach a node of `{}`", expected.data_plane);
+                return Err(Mismatch::new(expected, in_a_line(other)));
             }
         };
         let plane = &expected.data_plane;
@@ -202,9 +204,7 @@ fn denied(expected: &Denied, observed: &Observed) -> Result<(), Mismatch> {
     };
     let (status, arrived, body) = match observed {
         Observed::Denied { status, headers, body } => (*status, headers, body),
-        Observed::Forwarded { data_plane, .. } => {
-            return Err(Mismatch::new(told(), format!("that it reached a node of `{data_plane}`")));
-        }
+        other => return Err(Mismatch::new(told(), in_a_line(other))),
     };
     let problem = Problem::of(body);
     let is_it = status == expected.status
@@ -225,6 +225,49 @@ fn denied(expected: &Denied, observed: &Observed) -> Result<(), Mismatch> {
     hold!(is_problem, format!("content type `{}`", problem::CONTENT_TYPE), content_type);
     has(arrived, &expected.headers)?;
     expected.with.iter().try_for_each(|name| only(arrived, name).map(drop))
+}
+
+fn promoted(observed: &Observed) -> Result<(), Mismatch> {
+    let is_promoted = matches!(observed, Observed::Promoted(_));
+    hold!(is_promoted, "it to be promoted", in_a_line(observed));
+    Ok(())
+}
+
+fn refused(expected: &Refused, observed: &Observed) -> Result<(), Mismatch> {
+    let told = || match &expected.check {
+        Some(check) => format!("a refusal by check `{check}`"),
+        None => "a refusal by no check".to_owned(),
+    };
+    let Observed::Refused(said) = observed else {
+        return Err(Mismatch::new(told(), in_a_line(observed)));
+    };
+    let is_its = |it: &&Said| it.check == expected.check;
+    let is_by_no_check = expected.check.is_some() || said.iter().all(|it| is_its(&it));
+    let is_it = is_by_no_check && said.iter().any(|it| is_its(&it));
+    hold!(is_it, told(), in_a_line(observed));
+    if let Some(message) = &expected.message {
+        let is_said = said.iter().filter(is_its).any(|it| it.message == *message);
+        hold!(is_said, format!("the message `{message}`"), in_a_line(observed));
+    }
+    Ok(())
+}
+
+/// What became of it, in a line.
+fn in_a_line(observed: &Observed) -> String {
+    match observed {
+        Observed::Forwarded { data_plane, .. } => {
+            format!("that it reached a node of `{data_plane}`")
+        }
+        Observed::Denied { status, body, .. } => said(*status, body),
+        Observed::Promoted(_) => "that it is promoted".to_owned(),
+        Observed::Refused(all) => {
+            let words = all.iter().map(|it| match &it.check {
+                Some(check) => format!("by check `{check}`: {}", it.message),
+                None => it.message.clone(),
+            });
+            format!("a refusal {}", words.collect::<Vec<_>>().join("; and "))
+        }
+    }
 }
 
 /// A denial's body.

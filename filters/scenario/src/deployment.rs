@@ -9,16 +9,17 @@ use std::{
 
 use passport::{SigningKey, Verifier, seal::SealKey, seal::Sealed};
 use policy_model::{
+    assignment::{NodeAssignment, TenantAssignment},
     compile::compile,
     diagnostic::{Diagnostic, Diagnostics, Origin, Severity},
     resolved::{Issuer, Resolved, Tenant},
-    spec::{self, Algorithm, IssuerSpec, Kind, Resource},
+    spec::{self, Algorithm, IssuerSpec, Kind, Resource, TenantModelSpec},
     table::SealedKeyRow,
 };
 
 use crate::{
     Error,
-    format::Change,
+    format::{Change, Promotion},
     keys::{self, Key},
     tables,
 };
@@ -33,6 +34,9 @@ pub struct Deployment {
     resolved: Arc<Resolved>,
     /// Checks that scenarios can name, by their names.
     checks: Arc<BTreeMap<String, Resource>>,
+    /// Whose data a tenant's models were trained on, where its nodes are told something else than
+    /// what is registered.
+    told: Arc<BTreeMap<String, Vec<String>>>,
     keys: Arc<BTreeMap<String, Vec<Key>>>,
     secrets: Arc<Secrets>,
 }
@@ -82,6 +86,7 @@ impl Deployment {
             resources: Arc::new(all),
             resolved: Arc::new(resolved),
             checks: Arc::new(shipped_checks()?),
+            told: Arc::default(),
             keys: Arc::new(keys),
             secrets: Arc::new(Secrets::new()?),
         })
@@ -103,10 +108,15 @@ impl Deployment {
         if changes.is_empty() {
             return Ok(self.clone());
         }
-        let mut resources = Vec::clone(&self.resources);
+        let (mut resources, mut told) = (Vec::clone(&self.resources), BTreeMap::clone(&self.told));
         for change in changes {
-            self.apply(&mut resources, change)?;
+            self.apply(&mut resources, &mut told, change)?;
         }
+        Self { told: Arc::new(told), ..self.clone() }.of_these(resources)
+    }
+
+    /// This deployment with these resources in the place of its own.
+    pub(crate) fn of_these(&self, resources: Vec<Resource>) -> Result<Self, Error> {
         let resolved = compile(&resources)?.resolved;
         let keys = if resolved.issuers == self.resolved.issuers {
             Arc::clone(&self.keys)
@@ -116,10 +126,52 @@ impl Deployment {
         Ok(Self {
             resources: Arc::new(resources),
             resolved: Arc::new(resolved),
-            checks: Arc::clone(&self.checks),
             keys,
-            secrets: Arc::clone(&self.secrets),
+            ..self.clone()
         })
+    }
+
+    /// The resources that an operator applies who promotes this.
+    pub(crate) fn promoting(&self, promotion: &Promotion) -> Result<Vec<Resource>, Error> {
+        self.tenant(&promotion.tenant)?;
+        let mut resources = Vec::clone(&self.resources);
+        for resource in &mut resources {
+            let Resource::Tenant(tenant) = resource else { continue };
+            if tenant.metadata.name != promotion.tenant {
+                continue;
+            }
+            let Promotion { name, model, version, .. } = promotion.clone();
+            tenant.spec.models.retain(|it| it.name != name);
+            let promoted = TenantModelSpec { name, model, version, other_versions: Vec::new() };
+            tenant.spec.models.push(promoted);
+        }
+        Ok(resources)
+    }
+
+    /// What the sidecars of `data_plane` are sent.
+    ///
+    /// # Errors
+    /// Where there is no such data plane, or a tenant's checks cannot be encoded.
+    pub fn assignments(
+        &self,
+        data_plane: &str,
+    ) -> Result<(NodeAssignment, Vec<TenantAssignment>), Error> {
+        let planes = &self.resolved.data_planes;
+        let plane = planes.values().find(|plane| plane.id.as_str() == data_plane);
+        let plane = plane.ok_or_else(|| {
+            Error::unknown("a DataPlane", data_plane, planes.keys().map(|id| id.as_str()))
+        })?;
+        let key = self.secrets.passport_key.verifying_key();
+        let node = NodeAssignment::of(plane, [(key.id, key.bytes)]);
+        let tenants = self.resolved.tenants.values().filter(|it| it.data_plane == plane.id);
+        let tenants = tenants.map(|tenant| {
+            let mut assignment = TenantAssignment::of(&self.resolved, tenant)?;
+            if let Some(told) = self.told.get(tenant.id.as_str()) {
+                assignment.models.iter_mut().for_each(|it| it.trained_on.clone_from(told));
+            }
+            Ok::<_, Error>(assignment)
+        });
+        Ok((node, tenants.collect::<Result<_, _>>()?))
     }
 
     /// The resources in force.
@@ -225,8 +277,21 @@ impl Deployment {
         })
     }
 
-    fn apply(&self, resources: &mut Vec<Resource>, change: &Change) -> Result<(), Error> {
+    fn apply(
+        &self,
+        resources: &mut Vec<Resource>,
+        told: &mut BTreeMap<String, Vec<String>>,
+        change: &Change,
+    ) -> Result<(), Error> {
         match change {
+            Change::Told { tenant, trained_on, origin } => {
+                let id = format!("{}/{tenant}", Kind::Tenant.as_str());
+                if !resources.iter().any(|resource| resource.id() == id) {
+                    let message = format!("expected a Tenant after `told`, found `{tenant}`");
+                    return Err(mistake(origin.clone(), message).into());
+                }
+                told.insert(tenant.clone(), trained_on.clone());
+            }
             Change::Resource(resource) => put(resources, Resource::clone(resource)),
             Change::Named { check, mode, origin } => {
                 let Some(Resource::Check(named)) = self.checks.get(check) else {
@@ -283,5 +348,6 @@ pub(crate) fn mistake(origin: Origin, message: String) -> Diagnostics {
         origin,
         resource: String::new(),
         message,
+        check: None,
     }])
 }

@@ -32,6 +32,9 @@ pub enum Error {
     /// A filter refused its table.
     #[error(transparent)]
     Configure(#[from] ConfigureError),
+    /// A sidecar refused what it is assigned.
+    #[error("the sidecar refuses its assignments: {0}")]
+    Assignment(#[from] model_server::RefusedAssignment),
     /// A filter's WebAssembly could not be loaded or does not run.
     #[error("{0}")]
     Wasm(String),

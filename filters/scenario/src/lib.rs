@@ -5,7 +5,12 @@
 //! ([`Wasm`]) and, by the end-to-end suite, over real Envoy, by giving [`play`] something that can
 //! send a request: a [`Runner`].
 //!
-//! What it deliberately does not know: Envoy, the control plane, and what any check is for.
+//! The filters are what a way of playing differs in. The two other points at which checks hold are
+//! native code in every deployment, and are asked as such by each: what reaches a node is decided by
+//! the sidecar's own code ([`Sidecar`]), and a promotion by the compiler.
+//!
+//! What it deliberately does not know: Envoy, the control plane, the sidecar beyond its decisions,
+//! and what any check is for.
 //!
 //! Start with [`mod@format`], which is what an author of a scenario needs, then [`play`].
 
@@ -26,6 +31,7 @@ mod native;
 mod play;
 mod prepare;
 mod runner;
+mod sidecar;
 mod suite;
 mod tables;
 mod token;
@@ -41,7 +47,8 @@ pub use format::Scenario;
 pub use native::{Native, Verification};
 pub use play::{Decided, Decision, Played, Seen, play};
 pub use prepare::prepare;
-pub use runner::{Header, Observed, Prepared, Runner};
+pub use runner::{Header, Observed, Prepared, Runner, Said};
+pub use sidecar::Sidecar;
 pub use suite::{Ending, Suite, Verdict};
 pub use wasm::{Filters, Wasm};
 

@@ -11,6 +11,7 @@ use tenancy::headers;
 use crate::{
     Deployment, Error, Header, Observed, Prepared, Runner,
     format::{Target, Way},
+    sidecar::Sidecars,
     tables::{CLUSTER_PREFIX, shadow_counter},
 };
 
@@ -27,7 +28,7 @@ pub struct Native {
     workers: Vec<Worker>,
     turn: usize,
     nodes: BTreeMap<String, (MemoryHost, Recheck)>,
-    reached: u64,
+    sidecars: Sidecars,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Native {
             workers: Vec::new(),
             turn: 0,
             nodes: BTreeMap::new(),
-            reached: 0,
+            sidecars: Sidecars::default(),
         }
     }
 
@@ -75,9 +76,8 @@ impl Native {
         host.begin(headers);
         match recheck.on_request_headers(host) {
             Verdict::Forward => {
-                self.reached += 1;
-                let headers = host.request();
-                Ok(Observed::Forwarded { data_plane: data_plane.to_owned(), headers })
+                let now = self.clock.unix_secs();
+                self.sidecars.arrive(data_plane, host.request(), now)
             }
             Verdict::Denied(_) => answer(host),
         }
@@ -94,7 +94,7 @@ impl Native {
             nodes.insert(data_plane.to_owned(), (host, recheck));
         }
         self.nodes = nodes;
-        Ok(())
+        self.sidecars.configure(deployment)
     }
 }
 
@@ -161,11 +161,12 @@ impl Runner for Native {
             let count: u64 = hosts.iter().map(|host| host.counter(&counter)).sum();
             *failures.entry(check.to_owned()).or_default() += count;
         }
+        self.sidecars.add_shadow_failures(&mut failures);
         Ok(failures)
     }
 
     fn reached(&mut self) -> Result<u64, Error> {
-        Ok(self.reached)
+        Ok(self.sidecars.reached())
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenancy::headers;
 
 use crate::{
-    Deployment, Error, Observed, Prepared, Runner, Scenario,
-    format::{Step, Time},
+    Deployment, Error, Observed, Prepared, Runner, Said, Scenario,
+    format::{Ask, Promotion, Step, Time},
     prepare,
 };
 
@@ -72,23 +72,52 @@ fn play_step(
         runner.go_to(at)?;
     }
     let sent_at = runner.now();
-    let request = match (&step.request, last.take()) {
-        (Some(request), _) => prepare(deployment, request, sent_at)?,
-        (None, Some(last)) => last,
-        (None, None) => return Err(Error::request("expected a request before it")),
-    };
     let (shadow, reached) = (runner.shadow_failures()?, runner.reached()?);
-    let mut observed = Vec::new();
-    for _ in 0..step.repeat {
-        observed.push(runner.send(&request)?);
+    let observed = match &step.ask {
+        Ask::Promote(promotion) => vec![promote(deployment, promotion, runner)?],
+        Ask::Send(request) => {
+            let request = last.insert(prepare(deployment, request, sent_at)?);
+            sent(request, step.repeat, runner)?
+        }
+        Ask::Again => {
+            let before = last.as_ref();
+            let request = before.ok_or_else(|| Error::request("expected a request before it"))?;
+            sent(request, step.repeat, runner)?
+        }
+    };
+    let mut shadow = risen(&shadow, runner.shadow_failures()?);
+    for check in observed.iter().flat_map(warned) {
+        *shadow.entry(check).or_default() += 1;
     }
-    *last = Some(request);
-    Ok(Seen {
-        sent_at,
-        observed,
-        shadow: risen(&shadow, runner.shadow_failures()?),
-        reached: runner.reached()?.saturating_sub(reached),
-    })
+    let reached = runner.reached()?.saturating_sub(reached);
+    Ok(Seen { sent_at, observed, shadow, reached })
+}
+
+fn sent(request: &Prepared, times: usize, runner: &mut dyn Runner) -> Result<Vec<Observed>, Error> {
+    (0..times).map(|_| runner.send(request)).collect()
+}
+
+/// Asks for a promotion, and puts in force what is let through.
+fn promote(
+    deployment: &mut Deployment,
+    promotion: &Promotion,
+    runner: &mut dyn Runner,
+) -> Result<Observed, Error> {
+    let resources = deployment.promoting(promotion)?;
+    let observed = runner.promote(&resources, &promotion.tenant)?;
+    if matches!(observed, Observed::Promoted(_)) {
+        *deployment = deployment.of_these(resources)?;
+        runner.push(deployment)?;
+    }
+    Ok(observed)
+}
+
+/// The checks in shadow that would have refused a promotion.
+fn warned(observed: &Observed) -> Vec<String> {
+    match observed {
+        Observed::Promoted(warnings) => warnings.iter().filter_map(|it| it.check.clone()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn due(step: &Step, now: u64) -> Option<u64> {
@@ -127,6 +156,13 @@ pub enum Decision {
         status: u16,
         /// The problem, but for the revision.
         problem: BTreeMap<String, serde_json::Value>,
+    },
+    /// It was promoted, or was not, with what was said of it.
+    Promotion {
+        /// Whether it was.
+        promoted: bool,
+        /// What was said of it.
+        said: Vec<Said>,
     },
 }
 
@@ -172,5 +208,7 @@ fn decision(observed: &Observed, verifier: &passport::Verifier, now: u64) -> Dec
             problem.remove("revision");
             Decision::Denied { status: *status, problem }
         }
+        Observed::Promoted(said) => Decision::Promotion { promoted: true, said: said.clone() },
+        Observed::Refused(said) => Decision::Promotion { promoted: false, said: said.clone() },
     }
 }

@@ -2,6 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use policy_model::{
+    compile::compile,
+    diagnostic::{Diagnostic, Diagnostics, Severity},
+    spec::{Kind, Resource},
+};
+
 use crate::{
     Deployment, Error,
     format::{Target, Way},
@@ -33,7 +39,7 @@ pub enum Observed {
         /// The headers as they arrived there.
         headers: Vec<Header>,
     },
-    /// A filter answered it.
+    /// A filter answered it, or a check of the sidecar did.
     Denied {
         /// The HTTP status.
         status: u16,
@@ -42,6 +48,44 @@ pub enum Observed {
         /// The answer's body.
         body: Vec<u8>,
     },
+    /// The promotion was let through. What checks in shadow said of it.
+    Promoted(Vec<Said>),
+    /// The promotion was refused: by what, and in which words.
+    Refused(Vec<Said>),
+}
+
+/// What was said of a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Said {
+    /// The check that said it; nothing where it is a rule of the compiler.
+    pub check: Option<String>,
+    /// Word for word.
+    pub message: String,
+}
+
+impl Said {
+    /// What `diagnostics` say, in an order of its own.
+    pub fn all<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>) -> Vec<Self> {
+        let said = diagnostics.into_iter();
+        let said = said.map(|it| Self { check: it.check.clone(), message: it.message.clone() });
+        let mut said: Vec<Self> = said.collect();
+        said.sort();
+        said
+    }
+}
+
+/// What becomes of applying `resources`, by the compiler that the control plane applies with.
+fn compiled(resources: &[Resource], tenant: &str) -> Observed {
+    match compile(resources) {
+        Ok(compiled) => {
+            let of_it = format!("{}/{tenant}", Kind::Tenant.as_str());
+            let warnings = compiled.warnings.iter();
+            Observed::Promoted(Said::all(warnings.filter(|it| it.resource == of_it)))
+        }
+        Err(Diagnostics(mistakes)) => Observed::Refused(Said::all(
+            mistakes.iter().filter(|it| it.severity == Severity::Error),
+        )),
+    }
 }
 
 /// A way to run the filters: an ingress with the gate, which routes by the header
@@ -83,6 +127,16 @@ pub trait Runner {
     /// Where nothing can be said about it: a connection that failed, a filter that crashed.
     fn send(&mut self, request: &Prepared) -> Result<Observed, Error>;
 
+    /// Asks whether `resources` may be applied, in which `tenant` is given a model version. Whoever
+    /// decides is native code everywhere: the control plane's compiler, which is asked itself where
+    /// a runner has no control plane.
+    ///
+    /// # Errors
+    /// Where nobody says.
+    fn promote(&mut self, resources: &[Resource], tenant: &str) -> Result<Observed, Error> {
+        Ok(compiled(resources, tenant))
+    }
+
     /// How often, since the runner was made, each check in shadow would have denied a request,
     /// over all filters and tenants. A check that would not have may be missing.
     ///
@@ -90,7 +144,8 @@ pub trait Runner {
     /// Where that cannot be told.
     fn shadow_failures(&mut self) -> Result<BTreeMap<String, u64>, Error>;
 
-    /// How many requests, since the runner was made, reached what stands behind the nodes.
+    /// How many requests, since the runner was made, reached what stands behind the nodes and were
+    /// denied by no check there.
     ///
     /// # Errors
     /// Where that cannot be told.

@@ -9,6 +9,7 @@ use crate::{
     Deployment, Error, Header, Observed, Prepared, Runner,
     format::{Target, Way},
     native::{WORKERS, no_node, not_begun, route},
+    sidecar::Sidecars,
     tables::shadow_counter,
 };
 
@@ -56,7 +57,7 @@ pub struct Wasm {
     workers: Vec<Vm>,
     turn: usize,
     nodes: BTreeMap<String, Vm>,
-    reached: u64,
+    sidecars: Sidecars,
 }
 
 impl Wasm {
@@ -69,7 +70,7 @@ impl Wasm {
             workers: Vec::new(),
             turn: 0,
             nodes: BTreeMap::new(),
-            reached: 0,
+            sidecars: Sidecars::default(),
         }
     }
 
@@ -86,9 +87,8 @@ impl Wasm {
         let vm = self.nodes.get(data_plane).ok_or_else(not_begun)?;
         match decide(vm, headers, request)? {
             Decision::Forward(headers) => {
-                self.reached += 1;
-                let headers = pairs(&headers);
-                Ok(Observed::Forwarded { data_plane: data_plane.to_owned(), headers })
+                let now = self.clock.now().as_secs();
+                self.sidecars.arrive(data_plane, pairs(&headers), now)
             }
             Decision::Answer(answer) => Ok(answer),
         }
@@ -131,6 +131,7 @@ impl Runner for Wasm {
                 .map_err(wasm)?;
             self.workers.push(vm);
         }
+        self.sidecars.configure(deployment)?;
         self.deployment = Some(deployment.clone());
         Ok(())
     }
@@ -145,6 +146,7 @@ impl Runner for Wasm {
         for (name, vm) in &self.nodes {
             configure(vm, deployment.node_table(name)?)?;
         }
+        self.sidecars.configure(deployment)?;
         self.deployment = Some(deployment.clone());
         Ok(())
     }
@@ -186,11 +188,12 @@ impl Runner for Wasm {
             let count: u64 = vms.iter().filter_map(|vm| vm.metric(&counter)).sum();
             *failures.entry(check.to_owned()).or_default() += count;
         }
+        self.sidecars.add_shadow_failures(&mut failures);
         Ok(failures)
     }
 
     fn reached(&mut self) -> Result<u64, Error> {
-        Ok(self.reached)
+        Ok(self.sidecars.reached())
     }
 }
 

@@ -34,7 +34,7 @@ fn a_misspelt_field_is_refused_with_its_place() {
 #[test]
 fn an_expectation_says_one_outcome() {
     let two = "promise: A.\nrequests:\n  - expect: { shadow: { a: 1 } }\n";
-    assert!(mistake(two).contains("expected one of `forwarded`, `denied` and `limited`"));
+    assert!(mistake(two).contains("expected one of `forwarded`, `denied`, `limited`, "));
 }
 
 #[test]

@@ -2,8 +2,7 @@
 //! writes.
 //!
 //! The tiers are there from the start. The checks are an operator's to choose: a file of `checks/`
-//! is applied as it is, or copied and changed. Beside most of them lies a scenario that shows what
-//! it refuses; the others hold where no request comes by.
+//! is applied as it is, or copied and changed. Beside each lies a scenario that shows what it refuses.
 //!
 //! The crate knows no registry and applies nothing. Start with `tiers.yaml` and `checks/` beside
 //! its manifest.
@@ -28,8 +27,8 @@ pub struct Shipped {
     pub name: &'static str,
     /// The resource, as YAML.
     pub yaml: &'static str,
-    /// A scenario that shows it, where it holds on a request's way.
-    pub scenario: Option<&'static str>,
+    /// The scenario that shows it.
+    pub scenario: &'static str,
 }
 
 impl Shipped {
@@ -45,32 +44,30 @@ impl Shipped {
 }
 
 macro_rules! shipped {
-    ($($name:literal $(with $scenario:literal)?),* $(,)?) => {
+    ($($name:literal),* $(,)?) => {
         const SHIPPED: &[Shipped] = &[$(Shipped {
             name: $name,
             yaml: include_str!(concat!("../checks/", $name, ".yaml")),
-            scenario: shipped!(@ $($scenario)?),
+            scenario: include_str!(concat!("../checks/", $name, ".scenario.yaml")),
         },)*];
     };
-    (@) => { None };
-    (@ $scenario:literal) => { Some(include_str!(concat!("../checks/", $scenario))) };
 }
 
 shipped! {
-    "algorithm-allow-list" with "algorithm-allow-list.scenario.yaml",
-    "audience" with "audience.scenario.yaml",
-    "body-size-by-tier" with "body-size-by-tier.scenario.yaml",
-    "break-glass-window" with "break-glass-window.scenario.yaml",
+    "algorithm-allow-list",
+    "audience",
+    "body-size-by-tier",
+    "break-glass-window",
     "dedicated-model-beats-pooled",
-    "issuer-bound-to-org" with "issuer-bound-to-org.scenario.yaml",
-    "maintenance-freeze" with "maintenance-freeze.scenario.yaml",
-    "methods-by-tier" with "methods-by-tier.scenario.yaml",
+    "issuer-bound-to-org",
+    "maintenance-freeze",
+    "methods-by-tier",
     "model-provenance",
-    "path-tenant-equals-claim" with "path-tenant-equals-claim.scenario.yaml",
-    "region-residency" with "region-residency.scenario.yaml",
-    "silo-exclusivity" with "silo-exclusivity.scenario.yaml",
-    "tier-matches-data-plane" with "tier-matches-data-plane.scenario.yaml",
-    "token-age" with "token-age.scenario.yaml",
+    "path-tenant-equals-claim",
+    "region-residency",
+    "silo-exclusivity",
+    "tier-matches-data-plane",
+    "token-age",
 }
 
 /// The checks that ship, by name.

@@ -47,6 +47,9 @@ pub struct Diagnostic {
     pub resource: String,
     /// What was expected, what was found, and what to do.
     pub message: String,
+    /// The declared check that says so, by its name; nothing where it is the compiler's own rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {

@@ -1,25 +1,25 @@
-//! A server in the place of a sidecar, which answers with the headers that reached it.
+//! A server in the place of a sidecar, which answers with the headers that reached it. It decides by
+//! a sidecar's checks where it is given any, and has no models.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{Request, Response, body::Incoming, http::request::Parts, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::{net::UnixListener, task::JoinHandle};
 
-use scenario::Header;
+use scenario::{Header, Sidecar};
 
 /// What every answer carries, with the data plane's name; no filter and no Envoy sends it.
 pub const REACHED: &str = "x-reached";
@@ -28,7 +28,17 @@ pub const REACHED: &str = "x-reached";
 #[derive(Debug)]
 pub struct Echo {
     task: JoinHandle<()>,
-    answered: Arc<AtomicU64>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What decides; nothing lets all requests through.
+    sidecar: Option<Sidecar>,
+    /// How many requests were let through.
+    answered: u64,
+    /// How often each check in shadow would have denied one.
+    shadow: BTreeMap<String, u64>,
 }
 
 impl Echo {
@@ -40,15 +50,18 @@ impl Echo {
         let listener = UnixListener::bind(socket)
             .with_context(|| format!("could not listen at {}", socket.display()))?;
         let data_plane = data_plane.to_owned();
-        let answered = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&answered);
+        let state = Arc::new(Mutex::new(State::default()));
+        let of_task = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (data_plane, count) = (data_plane.clone(), Arc::clone(&count));
+                let (data_plane, state) = (data_plane.clone(), Arc::clone(&of_task));
                 let service = service_fn(move |request: Request<Incoming>| {
-                    count.fetch_add(1, Ordering::SeqCst);
-                    let answer = answer(&data_plane, &request);
-                    async { answer }
+                    let (request, _body) = request.into_parts();
+                    let answer = match lock(&state).decide(&request) {
+                        Some(denied) => denied.map(|body| Full::new(body.into())),
+                        None => answer(&data_plane, &request),
+                    };
+                    async { Ok::<_, Infallible>(answer) }
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
@@ -57,13 +70,42 @@ impl Echo {
                 });
             }
         });
-        Ok(Self { task, answered })
+        Ok(Self { task, state })
     }
 
-    /// How many requests have reached it.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::SeqCst)
+    /// Decides by `sidecar` from the next request on.
+    pub fn decide_by(&self, sidecar: Sidecar) {
+        lock(&self.state).sidecar = Some(sidecar);
     }
+
+    /// How many requests have reached it and were let through.
+    pub fn answered(&self) -> u64 {
+        lock(&self.state).answered
+    }
+
+    /// How often each check in shadow would have denied a request.
+    pub fn shadow(&self) -> BTreeMap<String, u64> {
+        lock(&self.state).shadow.clone()
+    }
+}
+
+impl State {
+    /// What a check answers to `request`; nothing where it is let through.
+    fn decide(&mut self, request: &Parts) -> Option<Response<Vec<u8>>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let failed = Mutex::new(Vec::new());
+        let counted = |check: &str| lock(&failed).push(check.to_owned());
+        let denied = self.sidecar.as_ref().and_then(|it| it.denial(request, now, counted));
+        for check in failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            *self.shadow.entry(check).or_default() += 1;
+        }
+        self.answered += u64::from(denied.is_none());
+        denied
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Echo {
@@ -80,12 +122,9 @@ pub fn headers(body: &[u8]) -> Result<Vec<Header>> {
     serde_json::from_slice(body).context("expected the answer of an echo")
 }
 
-fn answer(
-    data_plane: &str,
-    request: &Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(data_plane: &str, request: &Parts) -> Response<Full<Bytes>> {
     let headers: Vec<Header> = request
-        .headers()
+        .headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
@@ -94,5 +133,5 @@ fn answer(
     if let Ok(value) = data_plane.parse() {
         response.headers_mut().insert(REACHED, value);
     }
-    Ok(response)
+    response
 }

@@ -165,9 +165,19 @@ impl Edge {
         node.with_context(|| format!("no data plane `{data_plane}`"))?.envoy.stats(filter).await
     }
 
-    /// How many requests have reached what stands for the sidecars.
+    /// How many requests have reached what stands for the sidecars, and were denied by no check
+    /// there.
     pub fn reached(&self) -> u64 {
         self.nodes.values().map(|node| node.echo.answered()).sum()
+    }
+
+    /// What stands for the sidecar of a data plane.
+    ///
+    /// # Errors
+    /// Where there is no such data plane.
+    pub fn echo(&self, data_plane: &str) -> Result<&Echo> {
+        let node = self.nodes.get(data_plane);
+        Ok(&node.with_context(|| format!("no data plane `{data_plane}`"))?.echo)
     }
 
     /// The control plane.

@@ -1,5 +1,6 @@
 //! Plays scenarios over real Envoys: an ingress of two workers with the gate, and a node with the
-//! recheck for each data plane.
+//! recheck for each data plane, behind which a server without models decides by the sidecar's own
+//! code. Promotions are asked of the control plane's HTTP interface.
 
 use std::{
     collections::BTreeMap,
@@ -7,21 +8,25 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use control_plane::envoy;
 use devstack::environment;
 use policy_model::{
+    diagnostic::{Diagnostic, Severity},
     resolved::Resolved,
+    spec::Resource,
     table::{GateTable, NodeTable},
 };
 use scenario::{
-    Deployment, Error, Observed, Prepared, Runner,
+    Deployment, Error, Observed, Prepared, Runner, Said, Sidecar,
     format::{LONGEST_WAIT, Target, Way},
 };
+use serde_json::{Value, json};
 use tenancy::Digest;
 use tokio::runtime::Handle;
 
 use super::{
+    caller::Caller,
     echo::{self, REACHED},
     edge::{Edge, PATIENCE},
     raw_http::{self, Body, RawAnswer},
@@ -69,6 +74,7 @@ impl RealEnvoy {
         for plane in self.planes.clone() {
             if deployment.data_planes().any(|name| name == plane) {
                 self.push_to_node(deployment, &plane)?;
+                self.edge.echo(&plane)?.decide_by(Sidecar::of(deployment, &plane)?);
             }
         }
         self.push_to_ingress(deployment)?;
@@ -122,17 +128,49 @@ impl RealEnvoy {
         if pairs.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let mut failures = BTreeMap::new();
+        for plane in &self.planes {
+            for (check, count) in self.edge.echo(plane)?.shadow() {
+                *failures.entry(check).or_default() += count;
+            }
+        }
         let mut stats = self.edge.ingress().stats("bulkhead.shadow").await?;
         for plane in &self.planes {
             stats.extend(self.edge.node_stats(plane, "bulkhead.shadow").await?);
         }
-        let mut failures = BTreeMap::new();
         for (check, tenant) in pairs {
             let ending = format!("bulkhead.shadow.{check}.{tenant}");
             let counts = stats.iter().filter(|(name, _)| name.ends_with(&ending));
             *failures.entry(check.to_owned()).or_default() += counts.map(|it| it.1).sum::<u64>();
         }
         Ok(failures)
+    }
+
+    /// What the control plane answers to a dry run of applying `resources` and nothing else.
+    async fn dry_run(&self, resources: &[Resource], tenant: &str) -> Result<Observed> {
+        let documents = resources.iter().map(|resource| resource.to_json().to_string());
+        let text = documents.collect::<Vec<_>>().join("\n---\n");
+        let request = json!({"files": [{"name": "scenario", "text": text}], "prune": true});
+        let answer = Caller::new(&self.edge.admin_url())?.post("/v1/diff", None, &request).await?;
+        let body: Value = serde_json::from_slice(&answer.body)?;
+        let diagnostics = |member: &str| -> Result<Vec<Diagnostic>> {
+            let found = body.get(member).cloned().unwrap_or_else(|| json!([]));
+            Ok(serde_json::from_value(found)?)
+        };
+        match answer.status {
+            200 => {
+                let of_it = format!("Tenant/{tenant}");
+                let warnings = diagnostics("warnings")?;
+                Ok(Observed::Promoted(Said::all(warnings.iter().filter(|it| it.resource == of_it))))
+            }
+            422 => {
+                let mistakes = diagnostics("diagnostics")?;
+                Ok(Observed::Refused(Said::all(
+                    mistakes.iter().filter(|it| it.severity == Severity::Error),
+                )))
+            }
+            status => bail!("expected 200 or 422 of /v1/diff, found {status}: {body}"),
+        }
     }
 
     fn exchange(&self, request: &Prepared) -> Result<Observed> {
@@ -175,6 +213,10 @@ impl Runner for RealEnvoy {
 
     fn send(&mut self, request: &Prepared) -> Result<Observed, Error> {
         self.exchange(request).map_err(failed)
+    }
+
+    fn promote(&mut self, resources: &[Resource], tenant: &str) -> Result<Observed, Error> {
+        self.runtime.block_on(self.dry_run(resources, tenant)).map_err(failed)
     }
 
     fn shadow_failures(&mut self) -> Result<BTreeMap<String, u64>, Error> {

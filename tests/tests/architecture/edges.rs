@@ -20,7 +20,19 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("shell", &["filter-core"]),
     ("gate", &["filter-core", "shell"]),
     ("recheck", &["filter-core", "shell"]),
-    ("scenario", &["tenancy", "passport", "policy-model", "catalog", "filter-core", "wasm-host"]),
+    // What scenarios are played over: the filters, and of the sidecar what it decides.
+    (
+        "scenario",
+        &[
+            "tenancy",
+            "passport",
+            "policy-model",
+            "catalog",
+            "filter-core",
+            "wasm-host",
+            "model-server",
+        ],
+    ),
     ("wasm-host", &[]),
     // xds-server: the control plane. The transport carries what it does not understand.
     ("xds", &[]),

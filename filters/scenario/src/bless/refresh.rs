@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Deployment, Error, Header, Observed,
+    Deployment, Error, Header, Observed, Said,
     check::{Problem, values},
-    format::{Denied, Expectation, Forwarded, Limited, Outcome},
+    format::{Denied, Expectation, Forwarded, Limited, Outcome, Refused},
     play::Seen,
 };
 use tenancy::headers;
@@ -17,6 +17,18 @@ pub(super) fn refresh(
     before: &Expectation,
     seen: &Seen,
 ) -> Result<Result<Expectation, String>, Error> {
+    let counted = |outcome| Expectation {
+        outcome,
+        shadow: seen.shadow.clone(),
+        metered: before.metered.map(|_| seen.reached),
+    };
+    match seen.observed.as_slice() {
+        [Observed::Promoted(_)] => return Ok(Ok(counted(Outcome::Promoted))),
+        [Observed::Refused(said)] => {
+            return Ok(Ok(counted(Outcome::Refused(refusal(before, said)))));
+        }
+        _ => {}
+    }
     let mut forwarded = Vec::new();
     let mut denied = Vec::new();
     for one in &seen.observed {
@@ -27,6 +39,7 @@ pub(super) fn refresh(
             Observed::Denied { status, headers, body } => {
                 denied.push(denial(before, *status, headers, body));
             }
+            Observed::Promoted(_) | Observed::Refused(_) => {}
         }
     }
     forwarded.dedup();
@@ -41,11 +54,17 @@ pub(super) fn refresh(
         }
         _ => return Ok(Err(format!("{} answers and {} denials", forwarded.len(), denied.len()))),
     };
-    Ok(Ok(Expectation {
-        outcome,
-        shadow: seen.shadow.clone(),
-        metered: before.metered.map(|_| seen.reached),
-    }))
+    Ok(Ok(counted(outcome)))
+}
+
+fn refusal(before: &Expectation, said: &[Said]) -> Refused {
+    let by_a_check = said.iter().find(|it| it.check.is_some());
+    let said = by_a_check.or(said.first());
+    let message = match &before.outcome {
+        Outcome::Refused(Refused { message: Some(_), .. }) => said.map(|it| it.message.clone()),
+        _ => None,
+    };
+    Refused { check: said.and_then(|it| it.check.clone()), message }
 }
 
 fn onward(
@@ -89,7 +108,7 @@ fn onward(
 fn denial(before: &Expectation, status: u16, arrived: &[Header], body: &[u8]) -> Denied {
     let before = match &before.outcome {
         Outcome::Denied(before) | Outcome::Limited(Limited { others: before, .. }) => Some(before),
-        Outcome::Forwarded(_) => None,
+        _ => None,
     };
     let problem = Problem::of(body);
     let check = problem.text("check");

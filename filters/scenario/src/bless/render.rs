@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::{Denied, Expectation, Forwarded, Outcome};
+use crate::format::{Denied, Expectation, Forwarded, Outcome, Refused};
 
 /// As wide as a line may be.
 const WIDTH: usize = 100;
@@ -66,6 +66,8 @@ fn expected(expectation: &Expectation) -> Yaml {
             limited.push(("others".to_owned(), denied(&it.others)));
             vec![("limited".to_owned(), Yaml::Map(limited))]
         }
+        Outcome::Promoted => vec![("promoted".to_owned(), Yaml::Scalar("true".to_owned()))],
+        Outcome::Refused(it) => vec![("refused".to_owned(), refused(it))],
     };
     if !expectation.shadow.is_empty() {
         let counts = expectation.shadow.iter().map(|(check, count)| (check.clone(), number(count)));
@@ -95,6 +97,12 @@ fn denied(it: &Denied) -> Yaml {
     map.extend(headers(&it.headers));
     map.extend(names("with", &it.with));
     Yaml::Map(map)
+}
+
+fn refused(it: &Refused) -> Yaml {
+    let told = [("check", &it.check), ("message", &it.message)].into_iter();
+    let told = told.filter_map(|(key, said)| Some((key.to_owned(), text(said.as_deref()?))));
+    Yaml::Map(told.collect())
 }
 
 fn headers(headers: &BTreeMap<String, String>) -> Option<(String, Yaml)> {

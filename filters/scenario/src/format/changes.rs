@@ -50,6 +50,7 @@ fn change(file: &str, text: &str, item: &Item) -> Result<Vec<Change>, Vec<Diagno
             Ok(vec![Change::Named { check, mode: mode(&name), origin }])
         }
         (["remove"], _, Some(id), _) => Ok(vec![Change::Remove { id, origin }]),
+        (["told", "trained_on"], ..) => told(&item.value, origin).map(|change| vec![change]),
         (keys, ..) if keys.contains(&"kind") => {
             let document = block(text, line, column);
             let resources = spec::parse(file, &document)?;
@@ -61,10 +62,21 @@ fn change(file: &str, text: &str, item: &Item) -> Result<Vec<Change>, Vec<Diagno
             column,
             "expected a resource with `apiVersion`, `kind`, `metadata` and `spec`, or \
                  `check: <name>` with or without `mode: enforce | shadow`, or \
-                 `remove: <Kind>/<name>`"
+                 `remove: <Kind>/<name>`, or `told: <tenant>` with `trained_on: [<tenant>, ..]`"
                 .to_owned(),
         )]),
     }
+}
+
+fn told(item: &BTreeMap<String, Value>, origin: Origin) -> Result<Change, Vec<Diagnostic>> {
+    let field = |name: &str| item.get(name).cloned().unwrap_or_default();
+    let read = serde_json::from_value(field("told"))
+        .and_then(|tenant| Ok((tenant, serde_json::from_value(field("trained_on"))?)));
+    read.map(|(tenant, trained_on)| Change::Told { tenant, trained_on, origin: origin.clone() })
+        .map_err(|_| {
+            let message = "expected `told: <tenant>` with `trained_on: [<tenant>, ..]`";
+            vec![diagnostic(&origin.file, origin.line, origin.column, message.to_owned())]
+        })
 }
 
 /// The block that begins at `line` and `column`, as a document of its own whose every character is

@@ -21,13 +21,17 @@ pub struct Expectation {
 pub enum Outcome {
     /// It reaches the node.
     Forwarded(Forwarded),
-    /// A filter answers it.
+    /// A filter answers it, or a check of the sidecar does.
     Denied(Denied),
     /// Of the repetitions this many reach the node, and all others are denied.
     Limited(Limited),
+    /// The promotion is let through.
+    Promoted,
+    /// The promotion is refused.
+    Refused(Refused),
 }
 
-/// A request that reaches the node.
+/// A request that reaches what stands behind the node, where no check of the sidecar denies it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
@@ -52,7 +56,7 @@ pub struct Forwarded {
     pub nowhere: Option<String>,
 }
 
-/// A request that is answered by a filter, as a problem (RFC 9457).
+/// A request that is answered by a filter or by a check of the sidecar, as a problem (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denied {
@@ -85,6 +89,18 @@ pub struct Limited {
     pub others: Denied,
 }
 
+/// A promotion that is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// A check that refuses it. Where it is not said, no check did: the compiler's own rules do.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// What that check says, or one of those rules: word for word.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
 /// An expectation as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +112,10 @@ pub(super) struct ExpectationSpec {
     #[serde(default)]
     limited: Option<Limited>,
     #[serde(default)]
+    promoted: Option<True>,
+    #[serde(default)]
+    refused: Option<Refused>,
+    #[serde(default)]
     shadow: BTreeMap<String, u64>,
     #[serde(default)]
     metered: Option<u64>,
@@ -105,14 +125,33 @@ impl TryFrom<ExpectationSpec> for Expectation {
     type Error = &'static str;
 
     fn try_from(spec: ExpectationSpec) -> Result<Self, &'static str> {
-        let outcome = match (spec.forwarded, spec.denied, spec.limited) {
-            (Some(forwarded), None, None) => Outcome::Forwarded(forwarded),
-            (None, Some(denied), None) => Outcome::Denied(denied),
-            (None, None, Some(limited)) => Outcome::Limited(limited),
-            _ => {
-                return Err("expected one of `forwarded`, `denied` and `limited` under `expect`");
-            }
+        let said = [
+            spec.forwarded.map(Outcome::Forwarded),
+            spec.denied.map(Outcome::Denied),
+            spec.limited.map(Outcome::Limited),
+            spec.promoted.map(|_| Outcome::Promoted),
+            spec.refused.map(Outcome::Refused),
+        ];
+        let mut said = said.into_iter().flatten();
+        let (Some(outcome), None) = (said.next(), said.next()) else {
+            return Err(
+                "expected one of `forwarded`, `denied`, `limited`, `promoted` and `refused` \
+                        under `expect`",
+            );
         };
         Ok(Self { outcome, shadow: spec.shadow, metered: spec.metered })
+    }
+}
+
+/// What is said with `true` and not said otherwise.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "bool")]
+struct True;
+
+impl TryFrom<bool> for True {
+    type Error = &'static str;
+
+    fn try_from(said: bool) -> Result<Self, &'static str> {
+        said.then_some(Self).ok_or("expected `true`; what is not promised is not said")
     }
 }

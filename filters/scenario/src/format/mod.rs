@@ -3,6 +3,7 @@
 mod changes;
 mod credentials;
 mod expectation;
+mod promotion;
 mod read;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -15,7 +16,8 @@ use policy_model::{
 use serde::Deserialize;
 
 pub use credentials::{PassportSpec, Signer, Tamper, TokenSpec};
-pub use expectation::{Denied, Expectation, Forwarded, Limited, Outcome};
+pub use expectation::{Denied, Expectation, Forwarded, Limited, Outcome, Refused};
+pub use promotion::Promotion;
 pub use read::LONGEST_WAIT;
 
 /// One promise, with the requests that show it.
@@ -94,9 +96,19 @@ pub enum Change {
     },
     /// A resource, in the place of one of the same kind and name where there is one.
     Resource(Box<Resource>),
+    /// `told: <tenant>` with `trained_on`: what the tenant's nodes are told of its models, in place
+    /// of what is registered. No sound control plane sends it; what a node makes of it is shown.
+    Told {
+        /// The tenant's id.
+        tenant: String,
+        /// Whose data its models were trained on, as its nodes are told.
+        trained_on: Vec<String>,
+        /// Where this is written.
+        origin: Origin,
+    },
 }
 
-/// A request and what must become of it.
+/// A request or a promotion, and what must become of it.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The line of the file that it begins at.
@@ -107,12 +119,23 @@ pub struct Step {
     pub apply: Vec<Change>,
     /// When it is sent.
     pub time: Time,
-    /// The request; nothing where it is the one before it, byte for byte.
-    pub request: Option<Request>,
+    /// What is done.
+    pub ask: Ask,
     /// How often it is sent.
     pub repeat: usize,
     /// What must become of it, every time.
     pub expect: Expectation,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// A request is sent.
+    Send(Box<Request>),
+    /// The request before it is sent again, byte for byte.
+    Again,
+    /// A model version is to be given to a tenant.
+    Promote(Promotion),
 }
 
 /// When a request is sent.

@@ -8,7 +8,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Spanned};
 
 use super::{
-    PassportSpec, Request, Scenario, Step, Target, Time, TokenSpec, Way,
+    Ask, Expectation, Outcome, PassportSpec, Promotion, Request, Scenario, Step, Target, Time,
+    TokenSpec, Way,
     changes::{self, Item},
     expectation::ExpectationSpec,
 };
@@ -50,6 +51,8 @@ struct StepSpec {
     after: Option<SignedDuration>,
     #[serde(default)]
     again: bool,
+    #[serde(default)]
+    promote: Option<Promotion>,
     #[serde(default)]
     to: Option<Target>,
     #[serde(default)]
@@ -229,15 +232,16 @@ impl Reader<'_> {
         let spec = step.value;
         let apply = changes::read(&self.file, self.text, &spec.apply, mistakes);
         let expect_at = (spec.expect.referenced.line(), spec.expect.referenced.column());
-        Ok(Step {
-            line,
-            expect_at,
-            apply,
-            time: spec.time()?,
-            repeat: spec.repeat()?,
-            request: spec.request(is_first)?,
-            expect: spec.expect.value.try_into()?,
-        })
+        let (time, repeat, ask) = (spec.time()?, spec.repeat()?, spec.ask(is_first)?);
+        let expect: Expectation = spec.expect.value.try_into()?;
+        let is_promotion = matches!(ask, Ask::Promote(_));
+        if is_promotion != matches!(expect.outcome, Outcome::Promoted | Outcome::Refused(_)) {
+            return Err(
+                "expected `promoted` or `refused` of a promotion, and of a request neither"
+                    .to_owned(),
+            );
+        }
+        Ok(Step { line, expect_at, apply, time, ask, repeat, expect })
     }
 }
 
@@ -260,8 +264,7 @@ impl StepSpec {
         }
     }
 
-    /// Nothing where it is the one before it.
-    fn request(&self, is_first: bool) -> Result<Option<Request>, String> {
+    fn ask(&self, is_first: bool) -> Result<Ask, String> {
         let says_more = self.to.is_some()
             || self.token.is_some()
             || self.passport.is_some()
@@ -271,9 +274,15 @@ impl StepSpec {
             || self.host.is_some()
             || self.body_bytes.is_some()
             || self.chunked.is_some();
+        if let Some(promotion) = &self.promote {
+            return match says_more || self.again || self.repeat.is_some() {
+                false => Ok(Ask::Promote(promotion.clone())),
+                true => Err("expected `promote` alone, as it is no request".to_owned()),
+            };
+        }
         if self.again {
             return match (is_first, says_more) {
-                (false, false) => Ok(None),
+                (false, false) => Ok(Ask::Again),
                 (true, _) => Err("expected a request before the one that is sent again".to_owned()),
                 (false, true) => {
                     Err("expected `again: true` alone, as it is the request before it".to_owned())
@@ -283,7 +292,7 @@ impl StepSpec {
         if self.body_bytes.is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
             return Err(format!("expected `body_bytes` of at most {MAX_BODY_BYTES}"));
         }
-        Ok(Some(Request {
+        Ok(Ask::Send(Box::new(Request {
             to: self.to.clone().unwrap_or_default(),
             token: self.token.clone(),
             passport: self.passport.clone(),
@@ -293,7 +302,7 @@ impl StepSpec {
             host: self.host.clone(),
             body_bytes: self.body_bytes,
             chunked: self.chunked.unwrap_or_default(),
-        }))
+        })))
     }
 }
 
@@ -311,5 +320,5 @@ impl Scenario {
 
 pub(super) fn diagnostic(file: &str, line: u64, column: u64, message: String) -> Diagnostic {
     let origin = Origin { file: file.to_owned(), line, column };
-    Diagnostic { severity: Severity::Error, origin, resource: String::new(), message }
+    Diagnostic { severity: Severity::Error, origin, resource: String::new(), message, check: None }
 }

@@ -6,6 +6,7 @@ use tenancy::ModelName;
 
 use super::{Compiler, Subject};
 use crate::{
+    diagnostic::Severity,
     resolved::{Check, ModelVersion, Resolved, Rule, Tenant},
     spec::{Kind, Point},
     table::requests_per_second,
@@ -28,15 +29,15 @@ impl Compiler<'_> {
                             Some(other) => format!("spec.models[{index}].otherVersions[{other}]"),
                             None => format!("spec.models[{index}].version"),
                         };
-                        if check.is_shadow() {
-                            self.report.warning(
-                                &subject,
-                                &path,
+                        let (severity, told) = match check.is_shadow() {
+                            true => (
+                                Severity::Warning,
                                 format!("{refusal} (in shadow: it is let through)"),
-                            );
-                        } else {
-                            self.report.error(&subject, &path, refusal);
-                        }
+                            ),
+                            false => (Severity::Error, refusal),
+                        };
+                        let check = (check.name.as_str(), severity);
+                        self.report.of_check(check, &subject, &path, told);
                     }
                 }
             }

@@ -49,6 +49,20 @@ impl Report {
         self.push(Severity::Warning, subject, subject.places.of(path), message);
     }
 
+    /// What the declared check `check` says.
+    pub(super) fn of_check(
+        &mut self,
+        (check, severity): (&str, Severity),
+        subject: &Subject<'_>,
+        path: &str,
+        message: String,
+    ) {
+        self.push(severity, subject, subject.places.of(path), message);
+        if let Some(last) = self.0.last_mut() {
+            last.check = Some(check.to_owned());
+        }
+    }
+
     /// A mistake at the byte `offset` of `value`, which the field at `path` holds.
     pub(super) fn error_within(
         &mut self,
@@ -71,6 +85,7 @@ impl Report {
             origin: subject.at(place),
             resource: format!("{}/{}", subject.kind.as_str(), subject.name),
             message,
+            check: None,
         });
     }
 

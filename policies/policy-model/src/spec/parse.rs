@@ -193,5 +193,6 @@ fn diagnostic(file: &str, line: u64, column: u64, message: String) -> Diagnostic
         origin: Origin { file: file.to_owned(), line, column },
         resource: String::new(),
         message,
+        check: None,
     }
 }

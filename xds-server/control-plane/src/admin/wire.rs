@@ -288,6 +288,8 @@ pub(super) struct DiagnosticSchema {
     resource: String,
     /// What was expected, what was found, and what to do.
     message: String,
+    /// The declared check that says so, by its name; not there where it is the compiler's own rule.
+    check: Option<String>,
 }
 
 /// Where a resource was written.
