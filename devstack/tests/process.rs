@@ -44,6 +44,24 @@ async fn what_a_process_started_ends_with_it() {
     eventually("the grandchild to end", || !runs(grandchild)).await;
 }
 
+/// The thread that asked for a process is not the one that the kernel holds it to.
+#[test]
+fn a_process_outlives_the_thread_that_started_it() {
+    let logs = tempfile::tempdir().unwrap();
+    let launch = shell("sleeper", "exec sleep 600", logs.path());
+    let mut child = std::thread::spawn(move || Child::spawn(&launch).unwrap()).join().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(child.is_alive());
+}
+
+#[test]
+fn what_cannot_be_started_is_told_with_its_name() {
+    let logs = tempfile::tempdir().unwrap();
+    let error = Child::spawn(&Launch::new("nothing", "/no/such/program", logs.path())).unwrap_err();
+    let told = format!("{error:#}");
+    assert!(told.contains("nothing (/no/such/program)") && told.contains("No such file"), "{told}");
+}
+
 #[tokio::test]
 async fn a_service_that_crashed_is_started_again_as_another_process() {
     let logs = tempfile::tempdir().unwrap();

@@ -105,6 +105,29 @@ async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_start
     assert_eq!(descendants.alive(), Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn what_up_started_ends_with_it_even_where_it_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = Child::spawn(&up(folder.path())).unwrap();
+    let mut descendants = Descendants::of(up.pid());
+    let all = until("all processes to run", PATIENCE, async || {
+        descendants.look();
+        if let Some(status) = up.exit_status() {
+            anyhow::bail!("it ended with {status}:\n{}", up.log_tail(20));
+        }
+        Ok((descendants.alive().len() >= PROCESSES).then_some(()))
+    });
+    all.await.unwrap();
+    // To it alone, and not to its group.
+    let pid = Pid::from_raw(i32::try_from(up.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let ended = until("all processes to end", PATIENCE, async || {
+        let alive = descendants.alive();
+        Ok((up.exit_status().is_some() && alive.is_empty()).then_some(()))
+    });
+    ended.await.unwrap();
+}
+
 /// Dropping what is started with it ends it in order, so that it stops what it started in turn.
 fn up(folder: &Path) -> Launch {
     Launch::new("up", environment::bulkhead().unwrap(), folder)

@@ -14,6 +14,8 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::keeper::Keeper;
+
 /// How long a process may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -74,12 +76,14 @@ impl Launch {
 }
 
 /// A running process, in a process group of its own, so that a Ctrl-C of the terminal does not
-/// reach it before its owner stops it in order. Dropping it stops it.
+/// reach it before its owner stops it in order. Dropping it stops it; where its owner is killed and
+/// drops nothing, the kernel ends it.
 #[derive(Debug)]
 pub struct Child {
     launch: Launch,
     child: std::process::Child,
     exited: Option<ExitStatus>,
+    _keeper: Keeper,
 }
 
 impl Child {
@@ -90,18 +94,18 @@ impl Child {
     pub fn spawn(launch: &Launch) -> Result<Self> {
         let log = open_log(&launch.log)
             .with_context(|| format!("could not open the log {}", launch.log.display()))?;
-        let child = Command::new(&launch.program)
+        let mut command = Command::new(&launch.program);
+        command
             .args(&launch.arguments)
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .process_group(0)
-            .spawn()
-            .with_context(|| {
-                format!("could not start {} ({})", launch.name, launch.program.display())
-            })?;
-        Ok(Self { launch: launch.clone(), child, exited: None })
+            .process_group(0);
+        let (keeper, child) = Keeper::start(&launch.name, command).with_context(|| {
+            format!("could not start {} ({})", launch.name, launch.program.display())
+        })?;
+        Ok(Self { launch: launch.clone(), child, exited: None, _keeper: keeper })
     }
 
     /// The process id.
