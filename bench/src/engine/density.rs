@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use artifact::Store;
 use inference::{Backend, Outputs, cpu::CpuBackend, plan::WeightKind};
-use scheduler::{Loaded, ModelCache, ModelKey};
+use scheduler::{Loaded, ModelCache, ModelKey, residency::Footprint};
 use serde::Serialize;
 use tenancy::Digest;
 
@@ -166,7 +166,7 @@ impl Node {
 
     async fn all_loaded(&self, folder: &Path, keys: &[ModelKey]) -> Result<Density> {
         let (given, mut outputs) = (request(32, 1)?, Outputs::default());
-        let cache = ModelCache::new(u64::MAX);
+        let cache = cache(u64::MAX);
         for key in keys.iter().take(WARM_UP) {
             self.ask(&cache, key, &given, &mut outputs).await?;
         }
@@ -224,9 +224,9 @@ impl Node {
         let each = {
             let digest = *keys.first().context("expected models")?.digest();
             let mapped = self.store.map(&digest)?;
-            Loaded::new(self.backend.load(&mapped)?, mapped).bytes()
+            Loaded::new(self.backend.load(&mapped)?, mapped).footprint().mapped_bytes
         };
-        let cache = ModelCache::new(each * (keys.len() as u64 / 4).max(1));
+        let cache = cache(each * (keys.len() as u64 / 4).max(1));
         let mut took = Vec::with_capacity(keys.len() * 4);
         // The cache is filled, and then turned over once.
         let begun_at = (keys.len() as u64 / 4).max(1);
@@ -247,6 +247,12 @@ impl Node {
             }
         }
     }
+}
+
+/// A cache for models whose files have so many bytes together.
+fn cache(mapped_bytes: u64) -> ModelCache<anyhow::Error> {
+    let budget = Footprint { mapped_bytes, private_bytes: u64::MAX, device_bytes: u64::MAX };
+    ModelCache::new(budget, std::time::Duration::ZERO)
 }
 
 /// Numbers that look random and are always the same (xorshift64*, Vigna 2016).
