@@ -8,6 +8,7 @@
 mod affinity;
 mod cpu;
 mod engine;
+mod fairness;
 mod gate;
 mod load;
 mod push;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Bench {
     /// How soon a model answers, how fast, and how many fit, beside onnxruntime
     Engine(engine::Options),
+    /// Whether one tenant's flood is felt by the others, and what fairness costs
+    Fairness(fairness::Options),
     /// What the gate adds to a request, beside Envoy's own JWT authentication and rate limit
     Gate(gate::Options),
     /// How soon a change of policy is enforced, and what pushes leave behind in Envoy
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
     match Arguments::parse().bench {
         Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),
+        Some(Bench::Fairness(options)) => fairness::run(&options),
         Some(Bench::Push(options)) => push::run(&options),
         Some(Bench::Server(options)) => server::run(&options),
         None => Ok(Arguments::command().print_long_help()?),
