@@ -118,7 +118,7 @@ struct Inner<E> {
     state: Mutex<State<E>>,
     loads_at_once: Arc<Semaphore>,
     failures_last: Duration,
-    reclaim: Reclaim,
+    reclaim: Arc<Reclaim>,
 }
 
 struct State<E> {
@@ -157,7 +157,7 @@ impl<E> ModelCache<E> {
                 state: Mutex::new(state),
                 loads_at_once: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
                 failures_last,
-                reclaim: Reclaim::default(),
+                reclaim: Arc::default(),
             }),
         }
     }
@@ -226,7 +226,8 @@ impl<E> ModelCache<E> {
             state.failed.retain(|key, _| is_wanted(key));
             state.models.retain(is_wanted)
         };
-        self.inner.let_go(dropped)
+        // Unmapping and freeing take time: the models go when the lock is gone.
+        dropped.len()
     }
 }
 
@@ -318,17 +319,6 @@ impl<E> Inner<E> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Unmaps and frees models, which takes time: not under the lock.
-    fn let_go(&self, models: Vec<(ModelKey, Arc<Loaded>)>) -> usize {
-        let count = models.len();
-        let freed = models.iter().map(|(_, model)| model.footprint().private_bytes).sum();
-        drop(models);
-        if count > 0 {
-            self.reclaim.freed(freed);
-        }
-        count
-    }
 }
 
 /// The end of a load, which always comes: by [`Landing::land`], or by being dropped.
@@ -343,7 +333,7 @@ impl<E> Landing<E> {
     fn land(mut self, load: impl FnOnce() -> Result<Loaded, E>) {
         let from = Instant::now();
         let outcome = match catch_unwind(AssertUnwindSafe(load)) {
-            Ok(Ok(loaded)) => Ok(Arc::new(loaded)),
+            Ok(Ok(loaded)) => Ok(Arc::new(loaded.reclaimed_by(&self.inner.reclaim))),
             Ok(Err(error)) => Err(CacheError::Load(Arc::new(error))),
             Err(_) => Err(CacheError::Abandoned),
         };
@@ -378,9 +368,10 @@ impl<E> Landing<E> {
         };
         // Those who wait need not wait for what goes.
         self.told.send_replace(Some(outcome));
-        let evicted = self.inner.let_go(evicted);
-        if evicted > 0 {
-            tracing::debug!(key = %self.key, evicted, "models went to make room");
+        let count = evicted.len();
+        drop(evicted);
+        if count > 0 {
+            tracing::debug!(key = %self.key, evicted = count, "models went to make room");
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use artifact::Mapped;
 use inference::Model;
 
-use crate::residency::Footprint;
+use crate::{
+    reclaim::{Freed, Reclaim},
+    residency::Footprint,
+};
 
 /// Makes the names of loaded models.
 static LOADS: AtomicU64 = AtomicU64::new(0);
@@ -23,6 +26,8 @@ pub struct Loaded {
     footprint: Footprint,
     id: u64,
     joins: AtomicU8,
+    /// The last field: it is dropped when the others have been.
+    freed: Option<Freed>,
 }
 
 /// Whether rows of several requests are answered together as each would be alone. No shape says so:
@@ -48,7 +53,14 @@ impl Loaded {
         };
         let joins = if model.signature().is_batched() { Joins::Unknown } else { Joins::Never };
         let id = LOADS.fetch_add(1, Ordering::Relaxed);
-        Self { model, artifact, footprint, id, joins: AtomicU8::new(joins as u8) }
+        Self { model, artifact, footprint, id, joins: AtomicU8::new(joins as u8), freed: None }
+    }
+
+    /// Has its memory given back once nobody holds it any more.
+    pub(crate) fn reclaimed_by(mut self, reclaim: &Arc<Reclaim>) -> Self {
+        let (bytes, reclaim) = (self.footprint.private_bytes, Arc::clone(reclaim));
+        self.freed = Some(Freed { bytes, reclaim });
+        self
     }
 
     /// The model.

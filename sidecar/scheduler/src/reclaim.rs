@@ -1,6 +1,9 @@
 //! Memory that is given back to the operating system.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Less than this stays with the allocator until there is more: asking it to look through all that it
 /// holds takes longer than freeing does.
@@ -14,11 +17,24 @@ pub(crate) struct Reclaim {
 
 impl Reclaim {
     /// Says that so many bytes were freed. Blocks for as long as the allocator takes.
-    pub(crate) fn freed(&self, bytes: u64) {
+    fn freed(&self, bytes: u64) {
         if self.freed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= WORTH_IT_BYTES {
             self.freed_bytes.store(0, Ordering::Relaxed);
             trim();
         }
+    }
+}
+
+/// Says that a model was freed, when it is dropped: after the model, whoever held it last.
+#[derive(Debug)]
+pub(crate) struct Freed {
+    pub(crate) bytes: u64,
+    pub(crate) reclaim: Arc<Reclaim>,
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.reclaim.freed(self.bytes);
     }
 }
 

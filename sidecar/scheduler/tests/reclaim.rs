@@ -74,6 +74,14 @@ async fn models_that_went_leave_the_processs_memory_where_it_was() {
     assert_eq!(cache.stats().evictions, 16 + 476);
     assert_eq!(cache.stats().held.private_bytes, 4 * MODEL_BYTES);
     assert_eq!(cache.retain(|_| false), 4);
-    let after = private_bytes();
-    assert!(after <= before + SLACK_BYTES, "{after} bytes, and before {before}");
+    // Who waits for a load is told before what went for it is freed, on another thread.
+    let mut after = private_bytes();
+    for _ in 0..600 {
+        if after <= before + SLACK_BYTES {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        after = private_bytes();
+    }
+    panic!("{after} bytes, and before {before}");
 }
