@@ -74,7 +74,7 @@ async fn new_filter_code_is_taken_by_running_envoys_without_a_failed_request() -
     ensure!(probed.old > 0 && probed.new > 0, "expected both codes to answer, found {probed:?}");
     ensure!(probed.back == 0, "once new, a connection stays with new code, found {probed:?}");
     ensure!(pids == self::pids(&edge), "an Envoy was started again");
-    nobody_refused_anything(&edge)?;
+    nobody_refuses_anything(&edge).await?;
 
     let workers = connections_by_worker(&edge).await?;
     ensure!(workers.len() == 2 && workers.iter().all(|taken| *taken > 0), "found {workers:?}");
@@ -84,14 +84,17 @@ async fn new_filter_code_is_taken_by_running_envoys_without_a_failed_request() -
     an_envoy_that_starts_without_code_refuses_everybody_until_it_has_it(&edge, &issuer).await
 }
 
-/// To fetch code is no refusal.
-fn nobody_refused_anything(edge: &Edge) -> Result<()> {
-    for proxy in edge.control().proxies.list() {
-        ensure!(proxy.last_refusal.is_none(), "found a refusal: {proxy:?}");
-        let waits = proxy.types.values().find_map(|status| status.fetching.as_ref());
-        ensure!(waits.is_none(), "found a proxy that waits for code: {proxy:?}");
-    }
-    Ok(())
+/// To fetch code is no refusal, and ends. A node may come back to the new control plane only now.
+async fn nobody_refuses_anything(edge: &Edge) -> Result<()> {
+    until("every proxy to have its code", PATIENCE, async || {
+        let proxies = edge.control().proxies.list();
+        for proxy in &proxies {
+            ensure!(proxy.last_refusal.is_none(), "found a refusal: {proxy:?}");
+        }
+        let mut types = proxies.iter().flat_map(|proxy| proxy.types.values());
+        Ok(types.all(|status| status.fetching.is_none()).then_some(()))
+    })
+    .await
 }
 
 async fn an_envoy_that_starts_without_code_refuses_everybody_until_it_has_it(
@@ -115,7 +118,7 @@ async fn an_envoy_that_starts_without_code_refuses_everybody_until_it_has_it(
     println!("without a token, after the start: {seen:?}");
     ensure!(edge.reached() == reached + 1, "a request went past the gate that was not there");
     edge.ingress().ready(PATIENCE).await?;
-    nobody_refused_anything(edge)
+    nobody_refuses_anything(edge).await
 }
 
 /// The filters from `built` in `folder`, with the words changed.

@@ -67,6 +67,7 @@ async fn an_edge_under_pushes() -> Result<()> {
     taken_back::what_is_taken_back_is_in_force_no_more_though_requests_are_held_open(&setting)
         .await?;
     refused::a_check_that_is_no_cel_is_refused_and_changes_nothing(&setting).await?;
+    refused::a_table_that_would_be_too_large_is_refused_and_changes_nothing(&setting).await?;
     a_corrupt_table_is_refused_and_told_with_the_old_one_serving(&setting).await?;
     a_good_table_after_a_corrupt_one_is_taken(&setting).await
 }

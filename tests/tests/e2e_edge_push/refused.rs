@@ -3,18 +3,38 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
-use tests::e2e::resources::{self, bulkhead, head};
+use tests::e2e::resources::{self, bulkhead, head, tenant};
 
-use super::Setting;
+use super::{SHARED, Setting};
 
 /// What the CLI exits with where the server refuses a change.
 const REFUSED: i32 = 3;
+
+/// So many checks that hold for so many tenants: each tenant's row names each check, in 2 bytes.
+/// Together that is more than a table of 32 MiB, from a file of 2 MB.
+const CHECKS: usize = 1000;
+const TENANTS: usize = 17_000;
 
 pub(super) async fn a_check_that_is_no_cel_is_refused_and_changes_nothing(
     setting: &Setting,
 ) -> Result<()> {
     let said = nothing_changes_under(setting, &check("misspelt", "tenant.idd == 'x'")).await?;
     ensure!(said.contains("idd"), "expected the field that is not there, found\n{said}");
+    Ok(())
+}
+
+pub(super) async fn a_table_that_would_be_too_large_is_refused_and_changes_nothing(
+    setting: &Setting,
+) -> Result<()> {
+    let mut yaml = String::new();
+    for number in 0..CHECKS {
+        yaml.push_str(&check(&format!("check-{number}"), "tenant.id != ''"));
+    }
+    for number in 0..TENANTS {
+        yaml.push_str(&tenant(&format!("org_{number:05}"), "pool", SHARED, &[]));
+    }
+    let said = nothing_changes_under(setting, &yaml).await?;
+    ensure!(said.contains("do not fit into a table"), "expected the table's size, found\n{said}");
     Ok(())
 }
 

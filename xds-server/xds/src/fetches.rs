@@ -21,12 +21,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How long after the first refusal another one is taken for what it says: it is not the code that
 /// is missing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The fetches of one proxy for the resources of one type.
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
-    /// What it has shown to have, by the resource that names it.
+    /// What it has shown to have, or had the time to fetch, by the resource that names it.
     shown: BTreeMap<String, Arc<str>>,
     under_way: BTreeMap<String, Fetch>,
 }
@@ -59,6 +59,8 @@ impl Fetches {
         let before = self.under_way.remove(name).filter(|fetch| fetch.what == *what);
         let (since, refusals) = before.map_or((now, 0), |fetch| (fetch.since, fetch.refusals));
         if now >= since + PATIENCE {
+            // The next refusal counts at once, whatever else of the resource has changed.
+            self.shown.insert(name.to_owned(), Arc::clone(what));
             return false;
         }
         let wait = FIRST_WAIT.saturating_mul(1 << refusals.min(16)).min(LONGEST_WAIT);
