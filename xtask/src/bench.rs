@@ -4,10 +4,10 @@ use anyhow::Result;
 
 use crate::{
     build,
-    command::{cargo, run as run_command},
+    command::{cargo, program, run as run_command},
     envoy,
     phase::phase,
-    python,
+    python, workspace,
 };
 
 /// The variable that names the Python with onnxruntime to the bench of the engine.
@@ -15,8 +15,12 @@ const ONNX_PYTHON: &str = "BULKHEAD_ONNX_PYTHON";
 
 /// Fetches and builds what the bench that is named needs, then runs it; without a name, lists them.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let mut bench = cargo();
-    bench.args(["run", "--package", "bench", "--"]).args(arguments);
+    // As a part of the workspace: by itself it would have its dependencies with other features, and
+    // so build them once more.
+    let built = || run_command(cargo().args(["build", "--workspace", "--bin", "bench"]));
+    phase("building the bench", built)?;
+    let mut bench = program(workspace::target().join("debug/bench"));
+    bench.args(arguments);
     if arguments.first().is_some_and(|name| name == "engine") {
         bench.env(ONNX_PYTHON, phase("Python with onnxruntime", python::with_onnxruntime)?);
     } else {
