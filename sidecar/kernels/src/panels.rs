@@ -1,6 +1,6 @@
 //! A fixed matrix as kernels read it.
 
-use half::f16;
+use half::{f16, slice::HalfFloatSliceExt};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::KernelError;
@@ -26,6 +26,26 @@ impl Element {
             Self::F32 => 4,
             Self::F16 => 2,
             Self::I8 => 1,
+        }
+    }
+
+    /// Widens as many narrow elements as `into` takes. It is part of whatever function calls it, and
+    /// compiled for that one's processor.
+    #[inline(always)]
+    pub(crate) fn widen(self, bytes: &[u8], into: &mut [f32]) {
+        let bytes = bytes.get(..into.len() * self.bytes()).unwrap_or_default();
+        match self {
+            Self::F32 => {}
+            Self::F16 => {
+                let halves = <[f16]>::ref_from_bytes(bytes).unwrap_or_default();
+                if halves.len() == into.len() {
+                    halves.convert_to_f32_slice(into);
+                }
+            }
+            Self::I8 => {
+                let pairs = into.iter_mut().zip(bytes);
+                pairs.for_each(|(to, from)| *to = f32::from(from.cast_signed()));
+            }
         }
     }
 }
@@ -162,7 +182,7 @@ impl<'a> Panels<'a> {
         let (scales, bias) = head.split_at_checked(lanes).unwrap_or_default();
         let (numbers, last) =
             into.split_at_mut_checked(self.shape.inner * lanes).unwrap_or_default();
-        widen_elements(self.shape.element, body, numbers);
+        self.shape.element.widen(body, numbers);
         for record in numbers.chunks_exact_mut(lanes) {
             record.iter_mut().zip(scales).for_each(|(number, scale)| *number *= scale);
         }
@@ -193,22 +213,6 @@ impl<'a> Panels<'a> {
             }
         }
         (weights, bias)
-    }
-}
-
-fn widen_elements(element: Element, bytes: &[u8], into: &mut [f32]) {
-    use half::slice::HalfFloatSliceExt;
-    match element {
-        Element::F32 => {}
-        Element::F16 => {
-            let halves = <[f16]>::ref_from_bytes(bytes).unwrap_or_default();
-            if halves.len() == into.len() {
-                halves.convert_to_f32_slice(into);
-            }
-        }
-        Element::I8 => {
-            into.iter_mut().zip(bytes).for_each(|(to, from)| *to = f32::from(from.cast_signed()));
-        }
     }
 }
 

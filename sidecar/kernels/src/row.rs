@@ -4,7 +4,6 @@
 //! used once. What counts is to read panels straight through and to do little beside, which plain
 //! loops over whole records do when they are compiled for vectors.
 
-use half::{f16, slice::HalfFloatSliceExt};
 use zerocopy::FromBytes;
 
 use crate::{Element, Finish, Panels};
@@ -75,28 +74,11 @@ fn narrow(left: &[f32], panel: &[u8], element: Element) -> Record {
     let bytes = WIDENED * LANES * element.bytes();
     for (left, bytes) in left.chunks(WIDENED).zip(body.chunks(bytes)) {
         let records = widened.get_mut(..left.len()).unwrap_or_default();
-        widen(element, bytes, records.as_flattened_mut());
+        element.widen(bytes, records.as_flattened_mut());
         sum_up(left, records, &mut sums);
     }
     let sum = added(&sums);
     std::array::from_fn(|lane| sum[lane] * scales[lane] + bias[lane])
-}
-
-#[inline(always)]
-fn widen(element: Element, bytes: &[u8], into: &mut [f32]) {
-    let bytes = bytes.get(..into.len() * element.bytes()).unwrap_or_default();
-    match element {
-        Element::F32 => {}
-        Element::F16 => {
-            let halves = <[f16]>::ref_from_bytes(bytes).unwrap_or_default();
-            if halves.len() == into.len() {
-                halves.convert_to_f32_slice(into);
-            }
-        }
-        Element::I8 => {
-            into.iter_mut().zip(bytes).for_each(|(to, from)| *to = f32::from(from.cast_signed()));
-        }
-    }
 }
 
 #[inline(always)]
