@@ -206,12 +206,12 @@ impl Publisher {
             moves.note(before, &resolved);
         }
         let table = self.compiler.gate_table(&moves.for_gateways(&resolved), &keys)?;
+        let sent = revision_of(&table)?;
         let revision = match moves.preparing(&resolved).is_empty() {
-            true => revision_of(&table)?,
+            true => sent.clone(),
             // What gateways are told once the moves are prepared.
             false => revision_of(&self.compiler.gate_table(&resolved, &keys)?)?,
         };
-        let sent = revision_of(&table)?;
         let mut filters = self.compiler.filters(table);
         // All are compiled before any is put in force.
         let compiled = places

@@ -184,7 +184,8 @@ impl Session {
                 }
                 return Some(self.send(key, plan, resources.version(), now));
             }
-            if !fetching && !(withheld && hold == Hold::Briefly) {
+            let more_comes = fetching || (withheld && hold == Hold::Briefly);
+            if !more_comes {
                 self.settle(key, resources);
             }
         }
