@@ -12,6 +12,7 @@ mod fairness;
 mod gate;
 mod load;
 mod push;
+mod results;
 mod server;
 mod spread;
 mod upstream;

@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tempfile::TempDir;
 
+use crate::results;
 use cold::{Bench, Cold, SIZES};
 use operators::Operators;
 use ours::Ours;
@@ -95,8 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         operators: options.measures(Part::Operators).then(Operators::read).transpose()?,
     };
     println!("{report}");
-    let out = options.out.clone().unwrap_or_else(|| here.join("results/engine.json"));
-    report.write(&out)
+    results::record("engine", options.out.as_deref(), &report)
 }
 
 fn cold(options: &Options, size: &cold::Size, peer: &mut Peer, folder: &Path) -> Result<Cold> {

@@ -1,8 +1,7 @@
 //! What came of it, beside the bars.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
-use anyhow::Result;
 use serde::Serialize;
 
 use super::{
@@ -10,6 +9,7 @@ use super::{
     density::{Density, EVICTIONS, Quantiles},
     operators::Operators,
 };
+use crate::results::verdict;
 
 /// Private memory of an idle model, in KiB.
 const IDLE_BAR_KIB: f64 = 8.0;
@@ -25,17 +25,6 @@ pub(super) struct Report {
     pub(super) operators: Option<Operators>,
 }
 
-impl Report {
-    pub(super) fn write(&self, to: &Path) -> Result<()> {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(fs::write(to, json)?)
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nonnxruntime {}, kernels {:?}", self.onnxruntime, self.kernels)?;
@@ -46,7 +35,7 @@ impl fmt::Display for Report {
 }
 
 fn bar(f: &mut fmt::Formatter<'_>, pass: bool, what: &str) -> fmt::Result {
-    writeln!(f, "{}: {what}", if pass { "PASS" } else { "FAIL" })
+    writeln!(f, "{}: {what}", verdict(pass))
 }
 
 impl fmt::Display for Cold {

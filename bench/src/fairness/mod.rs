@@ -11,8 +11,9 @@ mod report;
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use crate::results;
 use load::{Load, Outcome, Stream};
 use node::{Node, Plane};
 use report::{Phase, Report};
@@ -53,11 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(measure(options))?;
     println!("{report}");
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| devstack::environment::repository().join("bench/results/fairness.json"));
-    report.write(&out).with_context(|| format!("could not write {}", out.display()))
+    results::record("fairness", options.out.as_deref(), &report.results())
 }
 
 async fn measure(options: &Options) -> Result<Report> {
@@ -98,7 +95,7 @@ async fn capacity(plane: &Plane, node: &Node, flood: &str, slot: Duration) -> Re
         is_counted: true,
     };
     let load = Load { socket: node.socket(), body: plane.body() };
-    let warm = load.run(&[stream.clone()], slot / 2).await?;
+    let warm = load.run(std::slice::from_ref(&stream), slot / 2).await?;
     ensure!(warm.answered > 0, "expected answers, found none: {warm:?}");
     Ok(load.run(&[stream], slot).await?.per_second())
 }

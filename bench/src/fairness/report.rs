@@ -1,12 +1,15 @@
 //! What came of it, beside the bars.
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt};
 
-use anyhow::Result;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{FLOODS, load::Outcome};
-use crate::spread::{Spread, quantile};
+use crate::{
+    results::verdict,
+    spread::{Spread, quantile},
+};
 
 /// What victims wait beside what they wait alone, at the 99th percentile.
 const LATENCY_BAR: f64 = 1.2;
@@ -82,20 +85,15 @@ impl Report {
         rounds.latencies.extend(latencies);
     }
 
-    pub(super) fn write(&self, to: &Path) -> Result<()> {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
+    /// What is recorded.
+    pub(super) fn results(&self) -> Value {
         let rows: Vec<Row> = self.phases.iter().map(row).collect();
-        let json = serde_json::json!({
+        json!({
             "capacity_per_second": self.capacity,
             "victims": self.victims,
             "part_of_share": self.part,
             "phases": rows,
-        });
-        let mut text = serde_json::to_string_pretty(&json)?;
-        text.push('\n');
-        Ok(fs::write(to, text)?)
+        })
     }
 
     fn p99(&self, phase: Phase) -> Option<f64> {
@@ -124,10 +122,6 @@ fn row((phase, rounds): (&Phase, &Rounds)) -> Row {
         refused: rounds.refused,
         victims_refused: rounds.victims_refused,
     }
-}
-
-fn verdict(pass: bool) -> &'static str {
-    if pass { "PASS" } else { "FAIL" }
 }
 
 impl fmt::Display for Report {

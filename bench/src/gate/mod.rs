@@ -22,6 +22,7 @@ use tokio::task::LocalSet;
 use crate::{
     affinity::Division,
     load::{self, Shape},
+    results,
     spread::quantile,
     upstream,
 };
@@ -108,11 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let measurements = LocalSet::new().block_on(&runtime, measured)?;
     let report = Report::new(options, division.processors, &measurements)?;
     println!("{report}");
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| devstack::environment::repository().join("bench/results/gate.json"));
-    report.write(&out).with_context(|| format!("could not write {}", out.display()))
+    results::record("gate", options.out.as_deref(), &report)
 }
 
 async fn start(

@@ -1,6 +1,6 @@
 //! The medians, and how they stand to the bars.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -87,15 +87,6 @@ impl Report {
             rows,
             bars,
         })
-    }
-
-    pub(crate) fn write(&self, to: &Path) -> Result<()> {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(fs::write(to, json)?)
     }
 }
 

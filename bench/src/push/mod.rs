@@ -16,7 +16,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::spread::{Spread, quantile};
+use crate::{
+    results,
+    spread::{Spread, quantile},
+};
 use callers::Callers;
 use edge::Edge;
 use report::Report;
@@ -65,11 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(measure(options))?;
     println!("{report}");
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| devstack::environment::repository().join("bench/results/push.json"));
-    report.write(&out).with_context(|| format!("could not write {}", out.display()))
+    results::record("push", options.out.as_deref(), &report)
 }
 
 async fn measure(options: &Options) -> Result<Report> {

@@ -1,12 +1,11 @@
 //! What came of it, beside the bars.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
-use anyhow::Result;
 use serde::Serialize;
 
 use super::Memory;
-use crate::spread::Spread;
+use crate::{results::verdict, spread::Spread};
 
 /// From a commit to the last worker's first request under it, at the 99th percentile.
 const ENFORCED_BAR_MS: f64 = 50.0;
@@ -34,15 +33,6 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn write(&self, to: &Path) -> Result<()> {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(fs::write(to, json)?)
-    }
-
     /// What was resident once it had settled, and the furthest from that afterwards, as a share.
     fn drift(&self) -> Option<(u64, f64)> {
         let settled = self.memory.iter().find(|memory| memory.pushes >= SETTLED_AFTER)?;
@@ -52,10 +42,6 @@ impl Report {
         let furthest = shares.max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
         Some((settled.resident_kib, furthest))
     }
-}
-
-fn verdict(pass: bool) -> &'static str {
-    if pass { "PASS" } else { "FAIL" }
 }
 
 impl fmt::Display for Report {

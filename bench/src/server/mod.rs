@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use devstack::environment;
 use serde::Serialize;
 
+use crate::results;
 use bulkhead::Bulkhead;
 use client::{Client, Slot};
 use peers::Peer;
@@ -96,11 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(measure(options))?;
     println!("{report}");
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| environment::repository().join("bench/results/server.json"));
-    report.write(&out).with_context(|| format!("could not write {}", out.display()))
+    results::record("server", options.out.as_deref(), &report)
 }
 
 async fn measure(options: &Options) -> Result<Report> {

@@ -1,12 +1,11 @@
 //! What came of it, beside the bar.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
-use anyhow::Result;
 use serde::Serialize;
 
 use super::{Load, SIDES, Side, client::Measured};
-use crate::spread::Spread;
+use crate::{results::verdict, spread::Spread};
 
 /// The sidecar's p50 is at most this share of Triton's.
 const BAR: f64 = 0.5;
@@ -53,17 +52,6 @@ impl Case {
     }
 }
 
-impl Report {
-    pub(super) fn write(&self, to: &Path) -> Result<()> {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(fs::write(to, json)?)
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "us a request; medians of {} rounds (quartiles)\n", self.rounds)?;
@@ -80,7 +68,7 @@ impl fmt::Display for Report {
                 writeln!(f, "  {name:<9} p50 {p50:<24} p99 {p99:<26} {ratio:.2} of Triton's p50")?;
             }
             let ratio = case.ratio(Side::Sidecar).unwrap_or(f64::NAN);
-            let verdict = if ratio <= BAR { "PASS" } else { "FAIL" };
+            let verdict = verdict(ratio <= BAR);
             writeln!(f, "  {verdict}: the sidecar's p50 at most {BAR} of Triton's\n")?;
         }
         Ok(())
