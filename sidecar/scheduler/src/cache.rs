@@ -213,11 +213,6 @@ impl<E> ModelCache<E> {
         }
     }
 
-    /// Whether a model of this size fits without another going for it.
-    pub fn has_room(&self, footprint: Footprint) -> bool {
-        self.inner.lock().models.has_room(footprint)
-    }
-
     /// Drops every model whose key `is_wanted` denies, for instance when assignments change, and
     /// forgets what failed of others. Returns how many. Requests that run on one end undisturbed.
     pub fn retain(&self, is_wanted: impl Fn(&ModelKey) -> bool) -> usize {

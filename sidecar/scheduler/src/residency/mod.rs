@@ -121,11 +121,6 @@ impl<V> Residency<V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// Whether a model of this size fits without anything going for it.
-    pub fn has_room(&self, footprint: Footprint) -> bool {
-        (self.held + footprint).fits(&self.budget)
-    }
-
     /// Keeps a model that took `load` to load, and returns what had to go for it: models of its own
     /// tenant where that is above its ceiling, and the least valuable of all where the budget is.
     ///
