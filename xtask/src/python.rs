@@ -52,17 +52,12 @@ pub(crate) fn virtual_environment(name: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The Python of the environment in which models are made and run by onnxruntime. The tests of
-/// `sidecar/inference` use the same one, and pin the same versions.
+/// The Python of the environment in which models are made and run by onnxruntime: that of the tests of
+/// `sidecar/inference`, which say what is in it.
 pub(crate) fn with_onnxruntime() -> Result<PathBuf> {
     let python = virtual_environment("onnx")?;
-    let import = ["-c", "import onnx, onnxruntime, numpy"];
-    if output(program(&python).args(import)).is_none() {
-        run(program(&python)
-            .args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"])
-            .args(["onnx==1.23.2", "onnxruntime==1.31.1", "numpy==2.4.6"]))
-        .context("it needs a network that reaches PyPI (or pip's index-url)")?;
-    }
+    let requirements = "sidecar/inference/tests/onnxruntime/requirements.txt";
+    install(&python, &workspace::root().join(requirements))?;
     Ok(python)
 }
 

@@ -6,7 +6,9 @@ use std::{
     process::Command,
 };
 
-const PACKAGES: &[&str] = &["onnx==1.23.2", "onnxruntime==1.31.1", "numpy==2.4.6"];
+/// What is installed; `cargo xtask` reads it too.
+const REQUIREMENTS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnxruntime/requirements.txt");
 
 /// Runs `script` with a new folder as its argument, and gives the folder. Where there is no Python
 /// or no network, says so, and gives none.
@@ -15,7 +17,7 @@ pub fn run(script: &Path, name: &str) -> Option<Folder> {
     let python = match environment(&home) {
         Ok(python) => python,
         Err(refusal) => {
-            eprintln!("SKIPPED: no Python with {PACKAGES:?}: {refusal}");
+            eprintln!("SKIPPED: no Python with {REQUIREMENTS}: {refusal}");
             return None;
         }
     };
@@ -48,7 +50,7 @@ fn environment(home: &Path) -> Result<PathBuf, String> {
         return Ok(python);
     }
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    succeed(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(PACKAGES))?;
+    succeed(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", REQUIREMENTS]))?;
     if works() { Ok(python) } else { Err("it was installed and does not load".to_owned()) }
 }
 
