@@ -62,9 +62,24 @@ impl BodyLimits {
         Self { max_bytes, timeout, budget, tenants: Arc::default() }
     }
 
+    /// The whole body of a request of `tenant`, which is one that is served here.
+    pub(crate) async fn whole(
+        &self,
+        tenant: &TenantId,
+        headers: &HeaderMap,
+        mut body: hyper::body::Incoming,
+    ) -> Result<HeldBody, Refusal> {
+        self.admit(headers, &body)?;
+        let read = self.read(tenant, &mut body).await;
+        if read.as_ref().is_err_and(|refusal| refusal.problem == Problem::BodyTooLarge) {
+            linger(body);
+        }
+        read
+    }
+
     /// Refuses what is known to be refused before a byte is read: a body that says that it is too
     /// large, or that is encoded.
-    pub(crate) fn admit(&self, headers: &HeaderMap, body: &impl Body) -> Result<(), Refusal> {
+    fn admit(&self, headers: &HeaderMap, body: &impl Body) -> Result<(), Refusal> {
         refuse_encodings(headers)?;
         if body.size_hint().lower() > self.max_bytes {
             return Err(self.too_large());
@@ -73,7 +88,7 @@ impl BodyLimits {
     }
 
     /// The whole body of `tenant`'s request, once it was admitted.
-    pub(crate) async fn read<B>(&self, tenant: &TenantId, body: &mut B) -> Result<HeldBody, Refusal>
+    async fn read<B>(&self, tenant: &TenantId, body: &mut B) -> Result<HeldBody, Refusal>
     where
         B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
     {
@@ -137,7 +152,7 @@ impl BodyLimits {
 
 /// Throws away, for a short while, what still comes of a body that was refused, so that the caller
 /// reads the refusal and not a connection that was reset under its hands.
-pub(crate) fn linger(mut body: hyper::body::Incoming) {
+fn linger(mut body: hyper::body::Incoming) {
     let drain = async move {
         let mut thrown_bytes = 0;
         while thrown_bytes < LINGER_BYTES

@@ -19,21 +19,26 @@ use crate::{
     server::Sidecar,
 };
 
-/// What is to be executed, for whom.
-pub(crate) struct Execution<'a> {
+/// A prediction that was decided to run on `assigned`.
+pub(crate) struct Call<'a> {
     /// The usage event's id.
     pub(crate) id: Uuid,
     pub(crate) node: &'a Node,
     pub(crate) tenant: &'a TenantModels,
     pub(crate) assigned: &'a Arc<Assigned>,
-    pub(crate) inputs: Inputs,
-    /// The names of the outputs that are asked for, in the order in which they are given; none
-    /// means all.
-    pub(crate) wanted: Vec<String>,
     /// When the request came.
     pub(crate) started: Instant,
     /// When an answer is of no use any more.
     pub(crate) deadline: Option<Instant>,
+}
+
+/// A call with what it says.
+pub(crate) struct Execution<'a> {
+    pub(crate) call: Call<'a>,
+    pub(crate) inputs: Inputs,
+    /// The names of the outputs that are asked for, in the order in which they are given; none
+    /// means all.
+    pub(crate) wanted: Vec<String>,
 }
 
 /// What was executed, and metered.
@@ -66,8 +71,8 @@ pub(crate) async fn execute(
     execution: Execution<'_>,
     carries: impl FnOnce(&[Tensor]) -> Result<(), Refusal>,
 ) -> Result<Executed, Refusal> {
-    let Execution { id, node, tenant: given, assigned, inputs, wanted, started, deadline } =
-        execution;
+    let Execution { call, inputs, wanted } = execution;
+    let Call { id, node, tenant: given, assigned, started, deadline } = call;
     let loaded = sidecar.models.get(given.tier, assigned).await?;
     check_wanted(&wanted, &loaded.model().signature().outputs)?;
     // What does not fit the model waits for nothing, and is in no batch with what does.
@@ -86,7 +91,7 @@ pub(crate) async fn execute(
     let outputs = chosen(&wanted, outputs);
     carries(&outputs)?;
     sidecar.meter.record(id, assigned, &node.region, rows, started.elapsed()).await?;
-    sidecar.metrics.predicted(&assigned.tenant, rows, started.elapsed());
+    sidecar.metrics.predicted(tenant, rows, started.elapsed());
     Ok(Executed { outputs, rows, timings })
 }
 

@@ -6,29 +6,15 @@ use std::{
 };
 
 use inference::Tensor;
-use uuid::Uuid;
 
 use crate::{
     answer::Refusal,
-    assignments::{Assigned, Node, TenantModels},
-    execute::{Executed, Execution, execute},
+    assignments::Assigned,
+    execute::{Call, Executed, Execution, execute},
     protocol::{InferRequest, ProtocolError},
     server::Sidecar,
     statistics::Sample,
 };
-
-/// A prediction that was decided to run on `assigned`.
-pub(crate) struct Call<'a> {
-    /// The usage event's id.
-    pub(crate) id: Uuid,
-    pub(crate) node: &'a Node,
-    pub(crate) tenant: &'a TenantModels,
-    pub(crate) assigned: &'a Arc<Assigned>,
-    /// When the request came.
-    pub(crate) started: Instant,
-    /// When an answer is of no use any more, as the transport says.
-    pub(crate) deadline: Option<Instant>,
-}
 
 /// Writes the answer of a model to the request with an id, in a form.
 pub(crate) type Encode<F, A> =
@@ -81,16 +67,14 @@ where
     F: Send + 'static,
     A: Send + 'static,
 {
-    let Call { id, node, tenant, assigned, started, deadline } = call;
+    let assigned = call.assigned;
     let decoding = Instant::now();
     let (request, form) = sidecar.codec.run(body_bytes, decode).await?.map_err(refused)?;
     let decoded = decoding.elapsed();
     let InferRequest { id: request_id, inputs, outputs: wanted, timeout_micros } = request;
-    let deadline = earliest(
-        deadline,
-        timeout_micros.and_then(|it| started.checked_add(Duration::from_micros(it))),
-    );
-    let execution = Execution { id, node, tenant, assigned, inputs, wanted, started, deadline };
+    let asked = timeout_micros.and_then(|it| call.started.checked_add(Duration::from_micros(it)));
+    let call = Call { deadline: earliest(call.deadline, asked), ..call };
+    let execution = Execution { call, inputs, wanted };
     let check = |outputs: &[Tensor]| carries(outputs, &form).map_err(refused);
     let Executed { outputs, rows, timings } = execute(sidecar, execution, check).await?;
     let encoding = Instant::now();

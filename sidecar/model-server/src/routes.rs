@@ -6,18 +6,17 @@ use std::{sync::Arc, time::Instant};
 use http::{HeaderMap, Method, Request, request::Parts};
 use hyper::body::Incoming;
 use serde::Serialize;
-use tenancy::{ModelName, TenantId, Version, problem::Problem};
+use tenancy::{ModelName, Version, problem::Problem};
 
 use crate::{
     access::{self, Access},
     answer::{self, Answer, JSON_LENGTH, Refusal},
     assignments::{Assigned, Table, TenantModels},
-    body::{self, HeldBody},
     clock,
     denial::Denial,
-    execute::admit,
+    execute::{Call, admit},
     grpc,
-    infer::{Call, Wire, predict},
+    infer::{Wire, predict},
     protocol::{
         self, EXTENSIONS, Forms, ModelMetadata, ModelPath, ModelReady, Path, ServerLive,
         ServerMetadata, ServerReady, Verb,
@@ -105,7 +104,7 @@ async fn infer(
 ) -> Result<Answer, Refusal> {
     let json_bytes = json_bytes(&parts.headers)?;
     admit(sidecar, call.assigned)?;
-    let body = whole_body(sidecar, &call.assigned.tenant, &parts.headers, body).await?;
+    let body = sidecar.bodies.whole(&call.assigned.tenant, &parts.headers, body).await?;
     let wire = Wire {
         body_bytes: body.bytes.len(),
         decode: move || protocol::read(&body.bytes, json_bytes),
@@ -126,25 +125,6 @@ fn json_bytes(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
         let detail = "expected `inference-header-content-length` to be a number of bytes";
         Refusal::new(Problem::InvalidRequest, detail)
     })
-}
-
-/// The whole body of a request of `tenant`, which is one that is served here.
-pub(crate) async fn whole_body(
-    sidecar: &Sidecar,
-    tenant: &TenantId,
-    headers: &HeaderMap,
-    mut incoming: Incoming,
-) -> Result<HeldBody, Refusal> {
-    sidecar.bodies.admit(headers, &incoming)?;
-    match sidecar.bodies.read(tenant, &mut incoming).await {
-        Ok(body) => Ok(body),
-        Err(refusal) => {
-            if refusal.problem == Problem::BodyTooLarge {
-                body::linger(incoming);
-            }
-            Err(refusal)
-        }
-    }
 }
 
 async fn metadata(
@@ -198,7 +178,7 @@ async fn index(
 ) -> Result<Answer, Denial> {
     let models = access.models()?;
     let (parts, body) = request.into_parts();
-    let body = whole_body(sidecar, &access.tenant, &parts.headers, body).await?;
+    let body = sidecar.bodies.whole(&access.tenant, &parts.headers, body).await?;
     let ready_only = repository::ready_only(&body.bytes)?;
     let listed = repository::index(sidecar, models.assigned(), ready_only, |assigned| {
         assigned.name.to_string()

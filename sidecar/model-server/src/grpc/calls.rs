@@ -21,7 +21,8 @@ use crate::{
     body::HeldBody,
     clock,
     denial::Denial,
-    infer::{Call, Wire, predict},
+    execute::Call,
+    infer::{Wire, predict},
     protocol::{
         EXTENSIONS, ProtocolError,
         grpc::{
@@ -35,7 +36,6 @@ use crate::{
         },
     },
     repository::{self, Entry},
-    routes,
     server::Sidecar,
     statistics::{Counts, Lasted, Spent},
     usage,
@@ -65,7 +65,7 @@ pub(crate) async fn answer(
     }
     let models = access.models()?;
     let (parts, body) = request.into_parts();
-    let body = routes::whole_body(sidecar, &access.tenant, &parts.headers, body).await?;
+    let body = sidecar.bodies.whole(&access.tenant, &parts.headers, body).await?;
     let call = Asked { sidecar, access: &access, models, parts: &parts, body };
     match method {
         Method::ModelInfer => call.infer(started).await,
