@@ -109,7 +109,7 @@ fn listener(variant: Variant, at: SocketAddr, filters: Vec<Value>) -> Value {
         });
         routes.insert(0, refused);
     }
-    let manager = json!({
+    let mut manager = json!({
         "@type": api("filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "ingress",
         "server_name": "bulkhead",
@@ -128,8 +128,14 @@ fn listener(variant: Variant, at: SocketAddr, filters: Vec<Value>) -> Value {
         "request_headers_timeout": "10s",
         "stream_idle_timeout": "60s",
         "use_remote_address": true,
-        "internal_address_config": {},
+        "internal_address_config": {
+            "cidr_ranges": [{ "address_prefix": "0.0.0.0", "prefix_len": 32 }],
+        },
     });
+    if matches!(variant, Variant::Gate | Variant::OtherGate) {
+        // It makes the request's id itself; at the others Envoy does.
+        manager["generate_request_id"] = json!(false);
+    }
     json!({
         "name": "ingress",
         "address": address(at),

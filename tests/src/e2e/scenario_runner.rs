@@ -35,6 +35,10 @@ use super::{
 /// How often in a row a proxy must decide by a table before all of its workers are taken to.
 const SURE: usize = 8;
 
+/// What Envoy sets where it believes nothing that a caller says for Envoy. It does not, where it
+/// takes the caller for one of its own.
+const FOR_A_STRANGER: &str = "x-envoy-external-address";
+
 /// Envoys that are given a scenario's tables.
 #[derive(Debug)]
 pub struct RealEnvoy {
@@ -179,7 +183,12 @@ impl RealEnvoy {
             Target::Gate => self.edge.ingress().options().listen,
         };
         let body = Body { bytes: request.body_bytes, chunked: request.chunked };
-        observe(raw_http::exchange(address, &request.headers, body)?)
+        let observed = observe(raw_http::exchange(address, &request.headers, body)?)?;
+        if let (Target::Gate, Observed::Forwarded { headers, .. }) = (&request.target, &observed) {
+            let is_said = headers.iter().any(|(name, _)| name == FOR_A_STRANGER);
+            ensure!(is_said, "expected {FOR_A_STRANGER} to arrive, found {headers:?}");
+        }
+        Ok(observed)
     }
 }
 

@@ -1,12 +1,15 @@
 //! The HTTP connection manager and its listener, the same at the ingress and on a node but for
 //! what is trusted.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use envoy_types::pb::envoy::{
     config::{
         core::v3::{
-            ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions,
+            CidrRange, ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions,
             http_protocol_options::HeadersWithUnderscoresAction,
         },
         listener::v3::{Filter, FilterChain, Listener, filter::ConfigType},
@@ -27,7 +30,7 @@ use prost::Name as _;
 
 use super::{
     log,
-    message::{ads, any, duration, number, yes},
+    message::{ads, any, duration, no, number, yes},
 };
 use crate::observe::LogTo;
 
@@ -103,12 +106,21 @@ fn connection_manager(name: &str, hops: Hops<'_>) -> HttpConnectionManager {
         }),
         request_headers_timeout: duration(REQUEST_HEADERS_TIMEOUT),
         stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),
-        // At the edge nobody is internal: no caller may set Envoy's own `x-envoy-*` headers.
         use_remote_address: if hops.trusts_peer { None } else { yes() },
-        internal_address_config: Some(InternalAddressConfig::default()),
+        internal_address_config: Some(nobody()),
+        // A request has one id, which the gate makes.
+        generate_request_id: no(),
         access_log: hops.log.map(|to| log::access_log(name, to)).into_iter().collect(),
         ..HttpConnectionManager::default()
     }
+}
+
+/// Whose own `x-envoy-*` headers, and request ids, Envoy believes: those of the one address that no
+/// caller has. Where it is given no range at all, Envoy believes every private address.
+fn nobody() -> InternalAddressConfig {
+    let unspecified = Ipv4Addr::UNSPECIFIED.to_string();
+    let range = CidrRange { address_prefix: unspecified, prefix_len: number(32) };
+    InternalAddressConfig { unix_sockets: false, cidr_ranges: vec![range] }
 }
 
 /// One of our filters, whose configuration comes by ECDS. There is no default: without one the

@@ -26,6 +26,10 @@ pub(super) const fn yes() -> Option<protobuf::BoolValue> {
     Some(protobuf::BoolValue { value: true })
 }
 
+pub(super) const fn no() -> Option<protobuf::BoolValue> {
+    Some(protobuf::BoolValue { value: false })
+}
+
 pub(super) const fn number(value: u32) -> Option<protobuf::UInt32Value> {
     Some(protobuf::UInt32Value { value })
 }
