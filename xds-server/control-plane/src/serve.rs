@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{
+    Handle,
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use hyper_util::rt::TokioTimer;
 use rustls::{
     ServerConfig,
@@ -115,11 +119,12 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(HEAD_TIMEOUT);
+    let plain = NoDelayAcceptor::new();
     match certificate {
-        None => server.serve(app).await,
+        None => server.acceptor(plain).serve(app).await,
         Some(certificate) => {
-            let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(certificate.config.clone());
-            server.acceptor(acceptor).serve(app).await
+            let tls = RustlsAcceptor::new(certificate.config.clone()).acceptor(plain);
+            server.acceptor(tls).serve(app).await
         }
     }
     .context("the HTTP server failed")
