@@ -30,16 +30,31 @@ impl Headers {
     /// The name and value of each. The name is in small letters where the proxy is Envoy; the
     /// value need not be UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        Pairs { map: &self.map, next: 0, at: self.start() }.map_while(|pair| {
-            let (name, value) = pair?;
-            Some((std::str::from_utf8(name).ok()?, value))
-        })
+        self.raw().map_while(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
+    }
+
+    /// As [`Headers::iter`], with names as bytes.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.pairs().map_while(|pair| pair)
+    }
+
+    /// The names that `choose` picks, each once.
+    pub(crate) fn names(&self, choose: impl Fn(&[u8]) -> bool) -> Vec<&str> {
+        let chosen = self.raw().map(|(name, _)| name).filter(|name| choose(name));
+        let mut names: Vec<&str> = chosen.filter_map(|it| std::str::from_utf8(it).ok()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The values of `name`, whatever its case, in their order.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let fits = move |(found, _): &(&str, &[u8])| found.eq_ignore_ascii_case(name);
-        self.iter().filter(fits).map(|(_, value)| value)
+        let fits = move |(found, _): &(&[u8], &[u8])| found.eq_ignore_ascii_case(name.as_bytes());
+        self.raw().filter(fits).map(|(_, value)| value)
+    }
+
+    fn pairs(&self) -> Pairs<'_> {
+        Pairs { map: &self.map, next: 0, at: self.start() }
     }
 
     fn count(&self) -> usize {
@@ -56,7 +71,7 @@ impl Headers {
         if self.map.is_empty() {
             return true;
         }
-        let mut pairs = Pairs { map: &self.map, next: 0, at: self.start() };
+        let mut pairs = self.pairs();
         let named = |(name, _): (&[u8], &[u8])| std::str::from_utf8(name).is_ok();
         let all = pairs.by_ref().all(|pair| pair.is_some_and(named));
         all && pairs.at == self.map.len()

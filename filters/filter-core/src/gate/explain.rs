@@ -1,5 +1,7 @@
 //! Why a request would be let through or denied: the same decision, told and not carried out.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 use tenancy::{TenantId, Tier, problem::Problem};
 
@@ -55,7 +57,7 @@ impl Gate {
         let headers = host.request_headers();
         let identity = bearer::token(&headers).and_then(|token| {
             let now = host.now() / NANOS_PER_SECOND;
-            identity::verify(host, &self.policy.table, token, now, true)
+            identity::verify(host, (&self.policy.table, &self.policy.revision), token, now, true)
         });
         match identity {
             Ok(identity) => self.explain_identity(host, &headers, &identity),
@@ -68,7 +70,8 @@ impl Gate {
     pub fn explain_as(&self, host: &impl Host, caller: Caller) -> Explanation {
         let Caller { tenant, issuer, algorithm, key_id, issued_at, expires_at, claims } = caller;
         let token = Token { issuer, algorithm, key_id, issued_at, claims };
-        let identity = Identity::new(tenant, expires_at, self.revision(), Some(token));
+        let identity =
+            Identity::new(tenant, expires_at, Rc::clone(&self.policy.revision), Some(token));
         self.explain_identity(host, &host.request_headers(), &identity)
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Identity {
     /// The token's `exp`, in Unix seconds.
     pub(super) expires_at: u64,
     /// The table that it was verified under.
-    pub(super) revision: String,
+    pub(super) revision: Rc<str>,
     /// What checks read of it; `None` where no check of the table reads any.
     pub(super) token: Option<Box<Token>>,
     /// The passport minted for it last.
@@ -44,13 +44,14 @@ pub(super) struct Minted {
     pub(super) expires_at: u64,
 }
 
-/// Verifies `token` at `now` (Unix seconds), and keeps what checks read of it where `is_read`.
+/// Verifies `token` at `now` (Unix seconds) by `table`, whose `revision` that is, and keeps what checks
+/// read of it where `is_read`.
 ///
 /// The signature comes before any claim is believed; `iss` and `kid` are read first only to find
 /// the key. A token costs at most one verification, whatever is wrong with it.
 pub(super) fn verify(
     host: &impl Host,
-    table: &GateTable,
+    (table, revision): (&GateTable, &Rc<str>),
     token: &str,
     now: u64,
     is_read: bool,
@@ -68,17 +69,16 @@ pub(super) fn verify(
     }
     let admitted = jwt.claims.admit(issuer, now)?;
     let token = is_read.then(|| Token::of(jwt));
-    Ok(Identity::new(admitted.tenant, admitted.expires_at, table.revision(), token))
+    Ok(Identity::new(admitted.tenant, admitted.expires_at, Rc::clone(revision), token))
 }
 
 impl Identity {
     pub(super) fn new(
         tenant: TenantId,
         expires_at: u64,
-        revision: &str,
+        revision: Rc<str>,
         token: Option<Token>,
     ) -> Self {
-        let revision = revision.to_owned();
         let token = token.map(Box::new);
         Self { tenant, expires_at, revision, token, passport: RefCell::default() }
     }

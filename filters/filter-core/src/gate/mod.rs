@@ -73,6 +73,8 @@ impl Default for VmState {
 #[derive(Debug)]
 struct Policy {
     table: GateTable,
+    /// The table's, in the one place by which what was verified under it is known.
+    revision: Rc<str>,
     key: SigningKey,
     /// Whether any check reads the token, so that it is worth remembering.
     reads_tokens: bool,
@@ -129,7 +131,7 @@ impl Gate {
 
     /// The revision of the table in force.
     pub fn revision(&self) -> &str {
-        self.policy.table.revision()
+        &self.policy.revision
     }
 
     /// Decides on the request at hand: answers it where it is denied, and otherwise takes from its
@@ -208,7 +210,8 @@ impl Gate {
     /// gone from it, and one native verification costs less than being clever about which.
     fn identify(&self, host: &impl Host, token: &str, now: u64) -> Result<Rc<Identity>, Problem> {
         let known = self.vm.state.borrow_mut().tokens.get(token);
-        if let Some(identity) = known.filter(|known| known.revision == self.revision()) {
+        let revision = &self.policy.revision;
+        if let Some(identity) = known.filter(|known| Rc::ptr_eq(&known.revision, revision)) {
             return if now < identity.expires_at {
                 Ok(identity)
             } else {
@@ -217,7 +220,7 @@ impl Gate {
         }
         let identity = Rc::new(identity::verify(
             host,
-            &self.policy.table,
+            (&self.policy.table, revision),
             token,
             now,
             self.policy.reads_tokens,
@@ -284,7 +287,7 @@ impl Policy {
             .and_then(|seal| seal.open(&sealed.key_id, &sealed.nonce, &sealed.ciphertext))
             .map_err(|error: SealError| ConfigureError::PassportKey(error))?;
         let reads_tokens = table.checks().iter().any(reads_token);
-        Ok(Self { table, key, reads_tokens })
+        Ok(Self { revision: table.revision().into(), table, key, reads_tokens })
     }
 }
 

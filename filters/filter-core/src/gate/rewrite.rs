@@ -18,11 +18,7 @@ const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
 /// The customer's token is not among them though it does not travel on: each request has one, so
 /// the route takes it away ([`headers::STAY_AT_THE_INGRESS`]), which costs next to nothing.
 pub(super) fn withheld(headers: &Headers) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        headers.iter().map(|(name, _)| name).filter(|name| !travels_on(name)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    headers.names(|name| !travels_on(name))
 }
 
 /// The gate's own headers.
@@ -37,13 +33,12 @@ pub(super) fn added<'a>(
     ]
 }
 
-fn travels_on(name: &str) -> bool {
-    !(headers::is_internal(name.as_bytes())
-        || (starts_with(name, ENVOY_PREFIX) && !name.eq_ignore_ascii_case(EXTERNAL_ADDRESS)))
+fn travels_on(name: &[u8]) -> bool {
+    !(headers::is_internal(name)
+        || (starts_with(name, ENVOY_PREFIX)
+            && !name.eq_ignore_ascii_case(EXTERNAL_ADDRESS.as_bytes())))
 }
 
-fn starts_with(name: &str, prefix: &str) -> bool {
-    name.as_bytes()
-        .get(..prefix.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+fn starts_with(name: &[u8], prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
