@@ -21,13 +21,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     phase("building the bench", built)?;
     let mut bench = program(workspace::target().join("debug/bench"));
     bench.args(arguments);
-    if arguments.first().is_some_and(|name| name == "engine") {
+    let name = arguments.first().map_or("", String::as_str);
+    if name == "engine" {
         bench.env(ONNX_PYTHON, phase("Python with onnxruntime", python::with_onnxruntime)?);
-    } else {
+    }
+    if matches!(name, "gate" | "push" | "server") {
         bench.env(envoy::VARIABLE, phase("Envoy", envoy::provide)?);
         bench.env(build::WASM_VARIABLE, phase("WebAssembly filters", build::wasm_filters)?);
     }
-    if arguments.first().is_some_and(|name| name == "server") {
+    if matches!(name, "fairness" | "server") {
         bench.env(build::BINARY_VARIABLE, phase("bulkhead", build::bulkhead)?);
     }
     phase("bench", || run_command(&mut bench))
