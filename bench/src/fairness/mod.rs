@@ -13,7 +13,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use crate::results;
+use crate::{affinity::Division, results};
 use load::{Load, Outcome, Stream};
 use node::{Node, Plane};
 use report::{Phase, Report};
@@ -51,18 +51,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.rounds > 0 && options.victims > 0,
         "expected at least one round and one victim"
     );
+    let division = Division::in_halves()?;
+    // The runtime's threads inherit it.
+    division.keep_this_thread()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(measure(options))?;
+    let report = runtime.block_on(measure(options, &division))?;
     println!("{report}");
     results::record("fairness", options.out.as_deref(), &report.results())
 }
 
-async fn measure(options: &Options) -> Result<Report> {
+async fn measure(options: &Options, division: &Division) -> Result<Report> {
     let victims: Vec<String> = (0..options.victims).map(|n| format!("org_{n}")).collect();
     let flood = "org_flood".to_owned();
     let plane = Plane::start(victims.iter().chain([&flood])).await?;
-    let fair = plane.sidecar("fair").await?;
-    let arrival = plane.sidecar("arrival").await?;
+    let processors = division.measured();
+    let fair = plane.sidecar("fair", &processors).await?;
+    let arrival = plane.sidecar("arrival", &processors).await?;
     let slot = Duration::from_millis(options.slot_ms);
 
     let capacity = capacity(&plane, &arrival, &flood, slot).await?;

@@ -78,8 +78,9 @@ impl Plane {
         Ok(Self { key, xds, control, body: Bytes::from(body.to_string()), folder })
     }
 
-    /// Starts a sidecar that runs requests in this order, and waits until it answers.
-    pub(super) async fn sidecar(&self, order: &str) -> Result<Node> {
+    /// Starts a sidecar that runs requests in this order on these processors, and waits until it
+    /// answers.
+    pub(super) async fn sidecar(&self, order: &str, processors: &str) -> Result<Node> {
         let folder = self.folder.path();
         let socket = folder.join(format!("{order}.sock"));
         let launch = Launch::new(order, environment::bulkhead()?, folder)
@@ -87,7 +88,8 @@ impl Plane {
             .args(["--state".into(), folder.join(order).into_os_string()])
             .args(["--listen".to_owned(), format!("unix:{}", socket.display())])
             .args(["--xds".to_owned(), format!("http://{}", self.xds)])
-            .args(["--control".to_owned(), format!("http://{}", self.control)]);
+            .args(["--control".to_owned(), format!("http://{}", self.control)])
+            .args(["--cpus", processors]);
         let service = Service::start(launch)?;
         until("a sidecar to be ready", PATIENCE, async || {
             service.check()?;

@@ -96,8 +96,10 @@ impl Report {
         })
     }
 
+    /// Of the median round: something else on the machine disturbs one, but not half of them.
     fn p99(&self, phase: Phase) -> Option<f64> {
-        self.phases.get(&phase).and_then(p99)
+        let rounds = self.phases.get(&phase)?;
+        Spread::of(rounds.p99.iter().copied()).map(|spread| spread.median)
     }
 
     fn per_second(&self, phase: Phase) -> Option<f64> {

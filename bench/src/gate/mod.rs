@@ -91,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
-    let division = Division::of_this_machine()?;
+    let division = Division::of_the_first()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let measured = async {
         let fixture = Fixture::generate()?;

@@ -63,7 +63,7 @@ impl Proxy {
         waited.await.with_context(|| {
             format!("the log of the {} Envoy ends:\n{}", variant.name(), child.log_tail(20))
         })?;
-        division.keep_proxy(child.pid())?;
+        division.keep_measured(child.pid())?;
         Ok(Self { variant, listen, child })
     }
 

@@ -29,6 +29,7 @@ pub use backend::{Backend, Limits, Model};
 pub use datatype::{DataType, UnknownDataType};
 pub use error::{InferError, LoadError};
 pub use half::f16;
+pub use kernels::give_way;
 pub use pack::{Deviation, Pack, PackError, Packed, Path, RUNS, pack};
 pub use request::{Inputs, Outputs};
 pub use signature::{Signature, TensorSpec};

@@ -1,7 +1,7 @@
 //! Idle cores that help with a large product.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -30,6 +30,14 @@ pub struct Helpers {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread gives way to every other, for as long as it lives. What it computes keeps no
+/// core busy from then on, since whoever wants its core has it at once, and is helped by none:
+/// helpers give way to nobody.
+pub fn give_way() {
+    GIVES_WAY.set(true);
 }
 
 impl Helpers {
@@ -40,13 +48,17 @@ impl Helpers {
 
     /// Says that the calling thread uses a core, until the answer is dropped.
     pub fn busy(&self) -> Busy<'_> {
-        self.used.fetch_add(1, Ordering::Relaxed);
-        Busy { helpers: self, cores: 1 }
+        let cores = usize::from(!GIVES_WAY.get());
+        self.used.fetch_add(cores, Ordering::Relaxed);
+        Busy { helpers: self, cores }
     }
 
     /// Takes up to `most` of the cores that nobody uses.
     fn take(&self, most: usize) -> Busy<'_> {
         let mut cores = 0;
+        if GIVES_WAY.get() {
+            return Busy { helpers: self, cores };
+        }
         let take = |used: usize| {
             cores = self.cores.saturating_sub(used).min(most);
             (cores > 0).then_some(used + cores)
@@ -158,5 +170,29 @@ fn place(numbers: &[f32], width: usize, first: usize, columns: usize, output: &m
     for (row, from) in output.chunks_exact_mut(columns).zip(numbers.chunks_exact(width)) {
         let to = row.get_mut(first..first + width).unwrap_or_default();
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_way_keeps_no_core_busy_and_is_helped_by_none() {
+        let helpers = Helpers::new(3);
+        std::thread::scope(|scope| {
+            let giving_way = scope.spawn(|| {
+                give_way();
+                let busy = helpers.busy();
+                (busy.cores, helpers.take(2).cores)
+            });
+            assert!(matches!(giving_way.join(), Ok((0, 0))));
+        });
+        let busy = helpers.busy();
+        let taken = helpers.take(9);
+        assert_eq!((busy.cores, taken.cores), (1, 2));
+        assert_eq!(helpers.take(1).cores, 0);
+        drop((busy, taken));
+        assert_eq!(helpers.used.load(Ordering::Relaxed), 0);
     }
 }

@@ -23,7 +23,7 @@ mod tiles;
 mod tiling;
 
 pub use error::KernelError;
-pub use helpers::{Busy, Helpers};
+pub use helpers::{Busy, Helpers, give_way};
 pub use native::{TILES, kernel_names, lanes};
 pub use panels::{Element, PanelShape, Panels};
 pub use scratch::{Finish, Scratch};

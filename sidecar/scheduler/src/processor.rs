@@ -20,6 +20,7 @@ pub(crate) fn time() -> Duration {
 
 /// Lets this thread run when no other wants its processor, and stop when one does.
 pub(crate) fn give_way() {
+    inference::give_way();
     if let Err(error) = set_policy(libc::SCHED_IDLE) {
         tracing::warn!(%error, "executions beyond their tenants' shares do not give way to others");
     }

@@ -50,11 +50,12 @@ impl<K: Eq + Hash + Clone> Costs<K> {
     /// Whether an execution of `with` rows is known to take hardly longer than one of `rows`: a model
     /// that is limited by reading its weights answers a few rows in the time of one.
     pub(super) fn are_alike(&self, kind: &K, rows: u64, with: u64) -> bool {
-        let classes = self.by_kind.peek(kind).into_iter().flatten();
-        // Of what was not measured, the next larger is the most that it takes.
-        let measured = |rows| classes.clone().skip(class(rows)).find_map(|cost| *cost);
-        let pair = (measured(rows), measured(with));
-        matches!(pair, (Some(rows), Some(with)) if with <= rows + rows / HARDLY)
+        let Some(classes) = self.by_kind.peek(kind) else { return false };
+        // What was measured of no more rows is the least that these take, and of no less the most.
+        let no_more = rows.max(1).ilog2() as usize;
+        let least = classes.iter().take(no_more + 1).rev().find_map(|cost| *cost);
+        let most = classes.iter().skip(class(with)).find_map(|cost| *cost);
+        matches!((least, most), (Some(least), Some(most)) if most <= least + least / HARDLY)
     }
 
     /// What an execution is charged before it is measured.
@@ -102,6 +103,20 @@ mod tests {
         costs.measured(&"m", 1, 16 * MS);
         assert_eq!(costs.known(&"m", 1), Some(9 * MS));
         assert_eq!(costs.known(&"other", 1), None);
+    }
+
+    #[test]
+    fn a_row_more_is_hardly_longer_only_where_that_was_measured() {
+        let mut costs = Costs::new();
+        assert!(!costs.are_alike(&"m", 1, 2));
+        for (rows, took) in [(1, 10), (2, 20), (4, 40), (8, 41)] {
+            costs.measured(&"m", rows, took * MS);
+        }
+        let alike = |rows, with| costs.are_alike(&"m", rows, with);
+        // Three and four rows are of one class, of which nobody knows what three take.
+        assert!(!alike(1, 2) && !alike(2, 3) && !alike(3, 4));
+        assert!(alike(4, 5) && alike(4, 8) && alike(7, 8));
+        assert!(!alike(4, 9));
     }
 
     #[test]
