@@ -1,5 +1,5 @@
-//! `bulkhead`: the one binary. It runs the control plane and the sidecar, and is what an operator
-//! types.
+//! `bulkhead`: the one binary. It runs the control plane, the sidecar and the relay, and is what an
+//! operator types.
 //!
 //! It deliberately decides nothing: servers are started with what the arguments say, and
 //! operators' commands are calls of the xds-server's HTTP API. Start reading with [`Command`].
@@ -10,6 +10,7 @@ mod exit;
 mod model;
 mod operator;
 mod policy;
+mod relay;
 mod server;
 mod sidecar;
 mod status;
@@ -38,6 +39,8 @@ enum Command {
     XdsServer(xds_server::Arguments),
     /// Run a node's sidecar: models, inference, metering.
     Sidecar(sidecar::Arguments),
+    /// Run beside an Envoy what it starts on while the control plane is dead.
+    Relay(relay::Arguments),
     /// Run an OpenID Connect issuer for development; it gives a token to whoever asks.
     DevIssuer(dev_issuer::Arguments),
     /// Start all of it on this machine and replay real flights of sixteen tenants through it.
@@ -85,6 +88,7 @@ fn start(command: Command) -> Result<ExitCode> {
         match command {
             Command::XdsServer(arguments) => Box::pin(xds_server::run(arguments)).await,
             Command::Sidecar(arguments) => Box::pin(sidecar::run(arguments)).await,
+            Command::Relay(arguments) => Box::pin(relay::run(arguments)).await,
             Command::DevIssuer(arguments) => dev_issuer::run(arguments).await,
             Command::Up(arguments) => Box::pin(up::run(arguments)).await,
             Command::Apply(arguments) => return Box::pin(apply::run(arguments)).await,
@@ -102,7 +106,10 @@ fn start(command: Command) -> Result<ExitCode> {
 /// instance `debug` or `info,xds=trace`.
 fn log_to_stderr(command: &Command) {
     let default = match command {
-        Command::XdsServer(_) | Command::Sidecar(_) | Command::DevIssuer(_) => "info",
+        Command::XdsServer(_)
+        | Command::Sidecar(_)
+        | Command::Relay(_)
+        | Command::DevIssuer(_) => "info",
         _ => "error",
     };
     let filter =

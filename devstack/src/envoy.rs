@@ -54,7 +54,7 @@ pub struct EnvoyOptions {
     pub role: Role,
     /// Where its listener listens.
     pub listen: SocketAddr,
-    /// The xds-server's gRPC address.
+    /// Its relay's address, or the xds-server's for gRPC.
     pub xds_grpc: SocketAddr,
     /// How many worker threads.
     pub workers: u32,

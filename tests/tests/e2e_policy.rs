@@ -386,7 +386,7 @@ async fn a_canary_that_refuses_is_rolled_back_and_nobody_else_hears_of_it(
         node_id: "strange".to_owned(),
         role: Role::Ingress { seal_key: OTHER_SEAL_KEY.to_owned() },
         listen: ports::free()?,
-        xds_grpc: edge.control().grpc,
+        xds_grpc: edge.ingress().options().xds_grpc,
         workers: 1,
         folder: edge.folder().join("logs"),
     })?;

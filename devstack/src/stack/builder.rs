@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Plane, Stack, apply, healthy,
-    plane::PlaneOptions,
+    plane::{PlaneOptions, node_id},
     resources::{Declared, PlaneSpec},
     state_dir::StateDir,
 };
@@ -16,7 +16,11 @@ use crate::{
     envoy::{Envoy, EnvoyOptions, Role},
     ports,
     process::{Launch, Service},
+    relay::{Relay, RelayOptions},
 };
+
+/// The node id of the ingress.
+const INGRESS: &str = "ingress";
 
 /// One org in so many gets RS256 keys, the others ES256.
 const RS256_EVERY: usize = 8;
@@ -150,34 +154,46 @@ impl StackBuilder {
             format!("the log of the xds-server ends:\n{}", xds_server.log_tail(10))
         })?;
 
-        let planes = endpoints
-            .into_iter()
-            .map(|(spec, listen)| {
-                Plane::start(PlaneOptions {
-                    spec,
-                    listen,
-                    xds_grpc,
-                    xds_http,
-                    bulkhead: &bulkhead,
-                    state: &state,
-                    sidecar_arguments: &self.sidecar_arguments,
-                })
-            })
-            .collect::<Result<Vec<Plane>>>()?;
+        let relay = async |envoy: &str| -> Result<Relay> {
+            let relay = Relay::start(RelayOptions {
+                envoy,
+                bulkhead: &bulkhead,
+                state: state.folder(&format!("relay-{envoy}"))?,
+                xds_grpc,
+                logs: state.logs(),
+            })?;
+            relay.ready(self.patience).await?;
+            Ok(relay)
+        };
+        let ingress_relay = relay(INGRESS).await?;
+        let mut planes = Vec::new();
+        for (spec, listen) in endpoints {
+            planes.push(Plane::start(PlaneOptions {
+                relay: relay(&node_id(&spec)).await?,
+                spec,
+                listen,
+                xds_grpc,
+                xds_http,
+                bulkhead: &bulkhead,
+                state: &state,
+                sidecar_arguments: &self.sidecar_arguments,
+            })?);
+        }
         let ingress = Envoy::start(EnvoyOptions {
-            node_id: "ingress".to_owned(),
+            node_id: INGRESS.to_owned(),
             role: Role::Ingress { seal_key: state.seal_key()? },
             listen: match self.listen {
                 Some(listen) => listen,
                 None => ports::free()?,
             },
-            xds_grpc,
+            xds_grpc: ingress_relay.listen(),
             workers: self.ingress_workers,
             folder: state.logs(),
         })?;
         let patience = self.patience;
         let stack = Stack {
             ingress,
+            ingress_relay,
             planes,
             xds_server,
             issuer,

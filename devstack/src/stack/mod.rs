@@ -1,5 +1,5 @@
 //! The processes of one Bulkhead: issuer, control plane, ingress, and for each data plane a node
-//! Envoy with its sidecar.
+//! Envoy with its sidecar. Each Envoy has a relay.
 
 mod builder;
 mod plane;
@@ -20,13 +20,16 @@ use tokio::process::Command;
 pub use builder::StackBuilder;
 pub use plane::Plane;
 
-use crate::{dev_issuer::DevIssuer, envoy::Envoy, http, process::Service, until};
+use crate::{
+    dev_issuer::DevIssuer, envoy::Envoy, http, process::Service, relay::Relay, until,
+};
 use state_dir::StateDir;
 
 /// A running Bulkhead. Dropping it stops everything, the ingress first.
 #[derive(Debug)]
 pub struct Stack {
     ingress: Envoy,
+    ingress_relay: Relay,
     planes: Vec<Plane>,
     xds_server: Service,
     issuer: DevIssuer,
@@ -62,6 +65,11 @@ impl Stack {
     /// The ingress Envoy.
     pub fn ingress(&self) -> &Envoy {
         &self.ingress
+    }
+
+    /// The ingress Envoy's relay.
+    pub fn ingress_relay(&self) -> &Relay {
+        &self.ingress_relay
     }
 
     /// What callers call, without a final slash.
@@ -180,11 +188,8 @@ impl Stack {
     /// # Errors
     /// Where one refuses it, in its words, or does not answer in time.
     pub async fn settled(&self) -> Result<()> {
-        let names: Vec<String> = self
-            .services()
-            .map(|service| service.name().to_owned())
-            .filter(|name| name != self.xds_server.name())
-            .collect();
+        let names: Vec<String> =
+            self.proxies().map(|service| service.name().to_owned()).collect();
         settled::settled(&self.admin_url(), &names, self.patience).await
     }
 
@@ -198,8 +203,14 @@ impl Stack {
     }
 
     fn services(&self) -> impl Iterator<Item = &Service> {
+        let relays = self.planes.iter().map(Plane::relay).chain([&self.ingress_relay]);
+        [&self.xds_server].into_iter().chain(self.proxies()).chain(relays.map(Relay::service))
+    }
+
+    /// Those that the xds-server sends something to.
+    fn proxies(&self) -> impl Iterator<Item = &Service> {
         let planes = self.planes.iter().flat_map(|plane| [plane.node().service(), plane.sidecar()]);
-        [&self.xds_server, self.ingress.service()].into_iter().chain(planes)
+        [self.ingress.service()].into_iter().chain(planes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A data plane of one node: an Envoy and its sidecar.
+//! A data plane of one node: an Envoy with its relay, and a sidecar.
 
 use std::{
     net::SocketAddr,
@@ -14,6 +14,7 @@ use crate::{
     envoy::{Envoy, EnvoyOptions, Role},
     http, ports,
     process::{Launch, Service},
+    relay::Relay,
     until,
 };
 
@@ -22,6 +23,7 @@ use crate::{
 pub struct Plane {
     spec: PlaneSpec,
     node: Envoy,
+    relay: Relay,
     sidecar: Service,
     socket: PathBuf,
     metrics: SocketAddr,
@@ -31,6 +33,8 @@ pub struct Plane {
 pub(super) struct PlaneOptions<'a> {
     pub(super) spec: PlaneSpec,
     pub(super) listen: SocketAddr,
+    /// Of its Envoy, which speaks to it alone.
+    pub(super) relay: Relay,
     pub(super) xds_grpc: SocketAddr,
     pub(super) xds_http: SocketAddr,
     pub(super) bulkhead: &'a Path,
@@ -45,14 +49,15 @@ impl Plane {
         let metrics = ports::free()?;
         let sidecar = Service::start(sidecar(&options, &socket, metrics)?)?;
         let node = Envoy::start(EnvoyOptions {
-            node_id: format!("node-{name}"),
+            node_id: node_id(&options.spec),
             role: Role::Node { data_plane: name.to_owned(), sidecar: socket.clone() },
             listen: options.listen,
-            xds_grpc: options.xds_grpc,
+            xds_grpc: options.relay.listen(),
             workers: 1,
             folder: options.state.logs(),
         })?;
-        Ok(Self { node, sidecar, socket, metrics, spec: options.spec })
+        let PlaneOptions { spec, relay, .. } = options;
+        Ok(Self { node, relay, sidecar, socket, metrics, spec })
     }
 
     /// What it was declared as.
@@ -63,6 +68,11 @@ impl Plane {
     /// Its Envoy.
     pub fn node(&self) -> &Envoy {
         &self.node
+    }
+
+    /// Its Envoy's relay.
+    pub fn relay(&self) -> &Relay {
+        &self.relay
     }
 
     /// Its Envoy as an ingress reaches it, without a final slash.
@@ -94,6 +104,11 @@ impl Plane {
         });
         waited.await.with_context(|| format!("its log ends:\n{}", self.sidecar.log_tail(20)))
     }
+}
+
+/// The node id of a data plane's Envoy.
+pub(super) fn node_id(spec: &PlaneSpec) -> String {
+    format!("node-{}", spec.id)
 }
 
 fn sidecar(options: &PlaneOptions<'_>, socket: &Path, metrics: SocketAddr) -> Result<Launch> {

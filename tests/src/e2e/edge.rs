@@ -1,5 +1,5 @@
-//! A control plane in this process, with real Envoys: an ingress of two workers and a node for
-//! each data plane, behind which an echo stands for the sidecar.
+//! A control plane in this process, with real Envoys behind their relays: an ingress of two workers
+//! and a node for each data plane, behind which an echo stands for the sidecar.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +14,7 @@ use devstack::{
     environment,
     envoy::{Envoy, EnvoyOptions, Role},
     ports,
+    relay::{Relay, RelayOptions},
 };
 use tempfile::TempDir;
 use xds::Snapshot;
@@ -27,6 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Edge {
     ingress: Envoy,
+    _ingress_relay: Relay,
     nodes: BTreeMap<String, Node>,
     control: Control,
     options: Options,
@@ -37,6 +39,7 @@ pub struct Edge {
 #[derive(Debug)]
 struct Node {
     envoy: Envoy,
+    _relay: Relay,
     echo: Echo,
 }
 
@@ -80,14 +83,26 @@ impl Edge {
             access: control_plane::Access::default(),
         };
         let control = control_plane::start(options.clone()).await?;
-        let start = |node_id: &str, role, workers| {
+        let (bulkhead, logs) = (environment::bulkhead()?, folder.path().join("logs"));
+        let relay = async |envoy: &str| -> Result<Relay> {
+            let relay = Relay::start(RelayOptions {
+                envoy,
+                bulkhead: &bulkhead,
+                state: folder.path().join(format!("relay-{envoy}")),
+                xds_grpc: control.grpc,
+                logs: logs.clone(),
+            })?;
+            relay.ready(PATIENCE).await?;
+            Ok(relay)
+        };
+        let start = |node_id: &str, role, workers, relay: &Relay| {
             Envoy::start(EnvoyOptions {
                 node_id: node_id.to_owned(),
                 role,
                 listen: ports::free()?,
-                xds_grpc: control.grpc,
+                xds_grpc: relay.listen(),
                 workers,
-                folder: folder.path().join("logs"),
+                folder: logs.clone(),
             })
         };
         let mut nodes = BTreeMap::new();
@@ -95,12 +110,23 @@ impl Edge {
             let socket = socket(&folder, data_plane);
             let echo = Echo::start(&socket, data_plane)?;
             let role = Role::Node { data_plane: (*data_plane).to_owned(), sidecar: socket };
-            let envoy = start(&format!("node-{data_plane}"), role, 1)?;
-            nodes.insert((*data_plane).to_owned(), Node { envoy, echo });
+            let node_id = format!("node-{data_plane}");
+            let relay = relay(&node_id).await?;
+            let envoy = start(&node_id, role, 1, &relay)?;
+            nodes.insert((*data_plane).to_owned(), Node { envoy, _relay: relay, echo });
         }
-        let ingress = start("ingress", Role::Ingress { seal_key: seal_key.to_owned() }, 2)?;
-        let seal_key = seal_key.to_owned();
-        let edge = Self { ingress, nodes, control: Control(control), options, seal_key, folder };
+        let ingress_relay = relay("ingress").await?;
+        let role = Role::Ingress { seal_key: seal_key.to_owned() };
+        let ingress = start("ingress", role, 2, &ingress_relay)?;
+        let edge = Self {
+            ingress,
+            _ingress_relay: ingress_relay,
+            nodes,
+            control: Control(control),
+            options,
+            seal_key: seal_key.to_owned(),
+            folder,
+        };
         for node in edge.nodes.values() {
             node.envoy.ready(PATIENCE).await?;
         }

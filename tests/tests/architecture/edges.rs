@@ -36,6 +36,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("wasm-host", &[]),
     // xds-server: the control plane. The transport carries what it does not understand.
     ("xds", &[]),
+    ("relay", &["tenancy", "xds"]),
     ("identity", &["tenancy", "policy-model"]),
     ("registry", &["tenancy", "policy-model"]),
     (
@@ -74,6 +75,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "filter-core",
             "scenario",
             "control-plane",
+            "relay",
             "artifact",
             "inference",
             "model-server",
@@ -96,7 +98,7 @@ const TESTS_MAY_ALSO_KNOW: &[(&str, &[&str])] = &[("catalog", &["tenancy", "expr
 /// engine, database or protocol changes one room.
 const BEHIND: &[(&str, &[&str])] = &[
     ("chacha20poly1305", &["passport"]),
-    ("envoy-types", &["xds", "control-plane"]),
+    ("envoy-types", &["xds", "relay", "control-plane"]),
     ("memmap2", &["artifact"]),
     ("sqlx", &["registry"]),
     ("tract-data", &["kernels"]),

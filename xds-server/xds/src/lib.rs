@@ -36,7 +36,7 @@ mod session_tests;
 pub use book::{Fetching, LastRefusal, Proxies, ProxyStatus, Refusal, TypeStatus};
 pub use envoy_types::pb::envoy::config::core::v3::Node;
 pub use progress::{Progress, RefusedBy, Target};
-pub use service::{AdsService, MAX_RESPONSE_BYTES};
+pub use service::{AdsService, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 pub use session::Variant;
 pub use snapshot::{Resource, STAMP, Snapshot, SnapshotBuilder, TypeResources};
 pub use store::SnapshotStore;

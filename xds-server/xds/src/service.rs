@@ -28,8 +28,8 @@ use crate::{Proxies, SnapshotStore};
 /// takes more.
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// A proxy that reconnects names all that it holds in one request.
-const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// The largest request that is taken. A proxy that reconnects names all that it holds in one.
+pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 
 /// One form of the protocol on the wire.
 pub(crate) trait Wire: 'static {
@@ -76,6 +76,15 @@ impl AdsService {
         AggregatedDiscoveryServiceServer::new(self)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    /// One delta stream of a proxy whose requests come from elsewhere, for instance after another
+    /// server had them. As on the wire, the first one names the node.
+    pub fn delta(
+        self,
+        requests: impl Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Send + Unpin + 'static,
+    ) -> BoxStream<'static, Result<DeltaDiscoveryResponse, Status>> {
+        self.serve::<Delta>(requests)
     }
 
     fn serve<W: Wire>(

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 /// nothing. Wherever it is sent, other digits of the same number stand in their place.
 pub const STAMP: &str = "stamp-0000000000000000";
 
+/// What a stamp begins with, whatever its digits are.
+const STAMP_HEAD: &str = "stamp-";
+
 /// One resource: the bytes of its `Any.value` and their version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -40,6 +43,26 @@ impl Resource {
         Self { fetched: Some(what.into()), stamp_at, ..resource }
     }
 
+    /// A resource as another server sent it: under the version that it has there. `fetched` is what
+    /// it names for the proxy to fetch, as in [`Resource::fetching`]; the stamp of such a resource
+    /// is taken off again, so that it is the same however often it was sent.
+    pub fn received(
+        version: impl Into<Arc<str>>,
+        value: impl Into<Bytes>,
+        fetched: Option<Arc<str>>,
+    ) -> Self {
+        let (version, mut value) = (version.into(), value.into());
+        let stamp_at = fetched.as_ref().and_then(|_| value.windows(STAMP.len()).position(is_stamp));
+        if let Some(at) = stamp_at {
+            let mut unstamped = value.to_vec();
+            if let Some(stamp) = unstamped.get_mut(at..at + STAMP.len()) {
+                stamp.copy_from_slice(STAMP.as_bytes());
+            }
+            value = unstamped.into();
+        }
+        Self { version, value, fetched, stamp_at }
+    }
+
     /// A message, encoded and hashed once, for several snapshots. See
     /// [`SnapshotBuilder::resource`] on maps.
     pub fn of(message: &impl Message) -> Self {
@@ -57,7 +80,7 @@ impl Resource {
     }
 
     /// What the proxy must fetch before it can take this.
-    pub(crate) fn fetched(&self) -> Option<&Arc<str>> {
+    pub fn fetched(&self) -> Option<&Arc<str>> {
         self.fetched.as_ref()
     }
 
@@ -66,7 +89,7 @@ impl Resource {
         let mut value = self.value.to_vec();
         let stamp = self.stamp_at.and_then(|at| value.get_mut(at..at + STAMP.len()));
         if let Some(stamp) = stamp {
-            stamp.copy_from_slice(format!("stamp-{number:016x}").as_bytes());
+            stamp.copy_from_slice(format!("{STAMP_HEAD}{number:016x}").as_bytes());
         }
         value
     }
@@ -198,6 +221,11 @@ impl SnapshotBuilder {
     }
 }
 
+fn is_stamp(bytes: &[u8]) -> bool {
+    let digits = bytes.strip_prefix(STAMP_HEAD.as_bytes());
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
 fn short_hex(digest: &[u8]) -> Arc<str> {
     hex::encode(digest.get(..16).unwrap_or(digest)).into()
 }
@@ -224,6 +252,20 @@ mod tests {
             assert_eq!(base.type_version("u"), changed.type_version("u"));
             assert_ne!(base, changed);
         }
+    }
+
+    #[test]
+    fn what_was_received_is_what_was_sent_whatever_its_stamp() {
+        let sent = Resource::fetching(&format!("code at {STAMP}, and a table"), "code");
+        let received = |stamp| {
+            let fetched = sent.fetched().cloned();
+            Resource::received(sent.version(), sent.stamped(stamp), fetched)
+        };
+        assert_ne!(sent.stamped(1), sent.stamped(2));
+        assert_eq!((received(1), received(2)), (sent.clone(), sent.clone()));
+        // What is not fetched has no stamp, even where it looks like one.
+        let table = Resource::received("1", "stamp-00000000000000ff", None);
+        assert_eq!(table.stamped(7), b"stamp-00000000000000ff");
     }
 
     #[test]

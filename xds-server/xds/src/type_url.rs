@@ -43,7 +43,7 @@ impl Ranked {
 /// not all.
 ///
 /// Envoy sends such empty lists when it re-opens a stream after the last user of the type has gone.
-pub(crate) fn only_by_name(url: &str) -> bool {
+pub fn only_by_name(url: &str) -> bool {
     [ENDPOINT, SECRET, ROUTE, VIRTUAL_HOST, EXTENSION].contains(&url)
 }
 
