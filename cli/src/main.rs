@@ -106,10 +106,9 @@ fn start(command: Command) -> Result<ExitCode> {
 /// instance `debug` or `info,xds=trace`.
 fn log_to_stderr(command: &Command) {
     let default = match command {
-        Command::XdsServer(_)
-        | Command::Sidecar(_)
-        | Command::Relay(_)
-        | Command::DevIssuer(_) => "info",
+        Command::XdsServer(_) | Command::Sidecar(_) | Command::Relay(_) | Command::DevIssuer(_) => {
+            "info"
+        }
         _ => "error",
     };
     let filter =

@@ -89,7 +89,8 @@ impl Setting {
         until("relays to save what their Envoys took", PATIENCE, async || {
             for (_, relay) in self.envoys() {
                 let snapshots = files(&relay.state().join("snapshots"))?;
-                let is_old = |file: &PathBuf| anyhow::Ok(fs::metadata(file)?.modified()?.elapsed()? > QUIET);
+                let is_old =
+                    |file: &PathBuf| anyhow::Ok(fs::metadata(file)?.modified()?.elapsed()? > QUIET);
                 let are_old = snapshots.iter().map(is_old).collect::<Result<Vec<_>>>();
                 // A file may be replaced just now.
                 let is_quiet = are_old.is_ok_and(|old| old.len() == 1 && old[0]);
@@ -119,7 +120,8 @@ impl Setting {
         let caller = Caller::new(&stack.ingress_url())?;
         let expired = TokenOptions { expires_in: -1, ..TokenOptions::default() };
         let unsigned = TokenOptions { unsigned: true, ..TokenOptions::default() };
-        let foreign = TokenOptions { claimed_org: Some(SILOED.to_owned()), ..TokenOptions::default() };
+        let foreign =
+            TokenOptions { claimed_org: Some(SILOED.to_owned()), ..TokenOptions::default() };
         let cases = [
             (None, 401, "missing_credentials"),
             (Some(expired), 401, "token_expired"),

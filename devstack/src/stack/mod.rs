@@ -20,9 +20,7 @@ use tokio::process::Command;
 pub use builder::StackBuilder;
 pub use plane::Plane;
 
-use crate::{
-    dev_issuer::DevIssuer, envoy::Envoy, http, process::Service, relay::Relay, until,
-};
+use crate::{dev_issuer::DevIssuer, envoy::Envoy, http, process::Service, relay::Relay, until};
 use state_dir::StateDir;
 
 /// A running Bulkhead. Dropping it stops everything, the ingress first.
@@ -188,8 +186,7 @@ impl Stack {
     /// # Errors
     /// Where one refuses it, in its words, or does not answer in time.
     pub async fn settled(&self) -> Result<()> {
-        let names: Vec<String> =
-            self.proxies().map(|service| service.name().to_owned()).collect();
+        let names: Vec<String> = self.proxies().map(|service| service.name().to_owned()).collect();
         settled::settled(&self.admin_url(), &names, self.patience).await
     }
 

@@ -122,7 +122,9 @@ impl AggregatedDiscoveryService for Relay {
         &self,
         _: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("a relay speaks delta; set `api_type: DELTA_GRPC` in the bootstrap"))
+        Err(Status::unimplemented(
+            "a relay speaks delta; set `api_type: DELTA_GRPC` in the bootstrap",
+        ))
     }
 
     async fn delta_aggregated_resources(

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent,
 };
 use xds::{Resource, type_url};
 
@@ -46,7 +46,7 @@ impl Conversation {
     /// The xds-server sends this.
     pub(crate) fn offered(&mut self, response: &DeltaDiscoveryResponse) {
         let of_type = self.types.entry(response.type_url.clone()).or_default();
-        let resource = |sent| Some((String::clone(&sent.name), received(&response.type_url, sent)?));
+        let resource = |sent: &Sent| Some((sent.name.clone(), received(&response.type_url, sent)?));
         of_type.unanswered.push_back(Offer {
             nonce: response.nonce.clone(),
             resources: response.resources.iter().filter_map(resource).collect(),

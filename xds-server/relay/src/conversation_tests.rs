@@ -5,7 +5,6 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{PluginConfig, VmConfig, plugin_config::Vm};
-use envoy_types::pb::envoy::service::discovery::v3::Resource as Sent;
 use envoy_types::pb::google::{protobuf::Any, rpc};
 use prost::{Message as _, Name as _};
 use tenancy::Digest;

@@ -26,7 +26,10 @@ impl StateDir {
         let lock = File::create(path.join("lock"))
             .with_context(|| format!("cannot write into {}", path.display()))?;
         if lock.try_lock().is_err() {
-            bail!("{} is in use by another relay; give each one a --state of its own", path.display());
+            bail!(
+                "{} is in use by another relay; give each one a --state of its own",
+                path.display()
+            );
         }
         let state = Self { path: path.to_path_buf(), _lock: lock };
         for folder in [state.snapshots(), state.code()] {

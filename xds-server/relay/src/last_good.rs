@@ -45,7 +45,8 @@ pub(crate) fn serve(
                 () = &mut answers => Some(Err(back())),
             };
             let Some(response) = response else { return };
-            yield held.without_harm(response?);
+            let response = response?;
+            yield held.without_harm(response);
         }
     };
     Box::pin(responses)

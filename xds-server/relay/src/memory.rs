@@ -65,9 +65,8 @@ struct Remembered {
 impl Memory {
     /// Goes on from what was saved.
     pub(crate) fn new(saved: Vec<Taken>) -> Self {
-        let remembered = |taken: Taken| {
-            (taken.who.id().to_owned(), Remembered { taken, unsaved: false })
-        };
+        let remembered =
+            |taken: Taken| (taken.who.id().to_owned(), Remembered { taken, unsaved: false });
         let envoys = saved.into_iter().map(remembered).collect();
         Self { envoys: Arc::new(Mutex::new(envoys)), changes: Arc::new(watch::Sender::new(0)) }
     }
@@ -111,9 +110,9 @@ impl Memory {
     /// What is to be saved. It is taken for saved from here on; see [`Memory::not_saved`].
     pub(crate) fn unsaved(&self) -> Vec<Taken> {
         let mut envoys = self.lock();
-        let unsaved = envoys.values_mut().filter_map(|it| {
-            std::mem::take(&mut it.unsaved).then(|| it.taken.clone())
-        });
+        let unsaved = envoys
+            .values_mut()
+            .filter_map(|it| std::mem::take(&mut it.unsaved).then(|| it.taken.clone()));
         unsaved.collect()
     }
 

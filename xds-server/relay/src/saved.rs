@@ -2,6 +2,7 @@
 //! that it is of, replaced as a whole.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -103,7 +104,7 @@ fn encode(taken: &Taken) -> Vec<u8> {
         version: resource.version().to_owned(),
         value: resource.value().clone(),
     };
-    let of_type = |(type_url, named): (&String, &std::collections::BTreeMap<String, Resource>)| {
+    let of_type = |(type_url, named): (&String, &BTreeMap<String, Resource>)| {
         named.iter().map(|(name, it)| resource(type_url, name, it)).collect::<Vec<_>>()
     };
     let saved = Saved {

@@ -71,8 +71,11 @@ pub(crate) enum Unopened {
 impl Upstream {
     /// The xds-server at `http://host:port`.
     pub(crate) fn new(address: &str) -> anyhow::Result<Self> {
-        let expected =
-            || format!("expected --xds to be the xds-server's ADS as `http://host:port`, found `{address}`");
+        let expected = || {
+            format!(
+                "expected --xds to be the xds-server's ADS as `http://host:port`, found `{address}`"
+            )
+        };
         let endpoint = Endpoint::from_shared(address.to_owned()).with_context(expected)?;
         ensure!(endpoint.uri().scheme_str() == Some("http"), expected());
         ensure!(endpoint.uri().authority().is_some(), expected());
@@ -118,7 +121,8 @@ impl Upstream {
         let mut pause = FIRST_PAUSE;
         loop {
             // A part is taken off by chance, so that a fleet does not come at the same instant.
-            tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..=1.0))).await;
+            let rest = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
+            tokio::time::sleep(rest).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             match self.answer(first.clone()).await {
                 Ok(()) | Err(Unopened::Refused(_)) => return,

@@ -297,16 +297,14 @@ async fn a_relay_listens_on_loopback_alone_and_its_folder_is_its_own() {
     };
     let xds = "http://127.0.0.1:1";
     let _running = relay::start(options("127.0.0.1:0", xds)).await.unwrap();
-    for (listen, xds, named) in [
-        ("0.0.0.0:0", xds, "loopback"),
-        ("127.0.0.1:0", xds, "another relay"),
-    ] {
+    for (listen, xds, named) in
+        [("0.0.0.0:0", xds, "loopback"), ("127.0.0.1:0", xds, "another relay")]
+    {
         let error = relay::start(options(listen, xds)).await.unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
-    drop(_running);
     for xds in ["127.0.0.1:1", "https://xds.example:1", "xds", ""] {
-        let state_dir = tempfile::tempdir().unwrap().path().to_path_buf();
+        let state_dir = state.path().join("another");
         let options = Options { state_dir, ..options("127.0.0.1:0", xds) };
         let error = relay::start(options).await.unwrap_err().to_string();
         assert!(error.contains("--xds"), "{error}");
