@@ -60,7 +60,8 @@ async fn envoys_start_without_the_control_plane() -> Result<()> {
     envoys_and_relays_that_start_anew_decide_and_serve_as_before(&setting).await?;
     a_relay_that_is_killed_under_load_fails_no_request(&setting).await?;
     an_envoy_whose_snapshot_is_damaged_serves_nobody(&setting).await?;
-    the_control_plane_that_is_back_is_heard_and_obeyed(&setting).await
+    the_control_plane_that_is_back_is_heard_and_obeyed(&setting).await?;
+    a_relay_that_lost_its_folder_learns_anew_from_an_envoy_that_runs(&setting).await
 }
 
 impl Setting {
@@ -229,7 +230,9 @@ async fn a_relay_that_is_killed_under_load_fails_no_request(setting: &Setting) -
         relay.ready(PATIENCE).await?;
     }
     load.answers(100).await?;
-    load.stop().await?.all_served()?;
+    let outcomes = load.stop().await?;
+    println!("with every relay killed and no control plane: {outcomes:?}");
+    outcomes.all_served()?;
     // They are connected again, and nothing was taken from them.
     for (envoy, _) in setting.envoys() {
         until("an Envoy to be connected to its relay again", PATIENCE, async || {
@@ -271,6 +274,8 @@ async fn the_control_plane_that_is_back_is_heard_and_obeyed(setting: &Setting) -
     stack.ingress().ready(PATIENCE).await?;
     stack.settled().await?;
     setting.everybody_is_served().await?;
+    let load = Load::of_predictions(stack, BRIDGE, 1)?;
+    load.answers(20).await?;
     for (suspended, status, code) in [(true, 403, "tenant_suspended"), (false, 200, "")] {
         let models = r#"models: [{name: air-time, model: air-time-pooled, version: "1"}]"#;
         let suspended = format!("suspended: {suspended}");
@@ -282,13 +287,47 @@ async fn the_control_plane_that_is_back_is_heard_and_obeyed(setting: &Setting) -
             Ok((found == (status, code.to_owned())).then_some(()))
         })
         .await?;
+        println!(
+            "{SUSPENDED}, suspended or not by the control plane that is back: {status} {code}"
+        );
         // Under an Envoy that runs, a relay is started again without anybody's notice.
         for relay in [stack.ingress_relay(), stack.plane(SHARED).map(Plane::relay)?] {
             relay.service().crash();
         }
+        load.answers(50).await?;
     }
     stack.settled().await?;
+    let outcomes = load.stop().await?;
+    println!("with pushes and relays killed: {outcomes:?}");
+    outcomes.all_served()?;
     setting.everybody_is_served().await?;
     setting.bad_tokens_are_denied().await?;
     setting.foreign_passports_are_refused().await
+}
+
+async fn a_relay_that_lost_its_folder_learns_anew_from_an_envoy_that_runs(
+    setting: &Setting,
+) -> Result<()> {
+    let stack = &setting.stack;
+    let load = Load::of_predictions(stack, BRIDGE, 1)?;
+    load.answers(20).await?;
+    for (_, relay) in setting.envoys() {
+        relay.service().kill_hard();
+        fs::remove_dir_all(relay.state())?;
+        relay.service().start_again()?;
+        relay.ready(PATIENCE).await?;
+    }
+    setting.saved().await?;
+    load.answers(50).await?;
+    let outcomes = load.stop().await?;
+    println!("with every relay's folder lost: {outcomes:?}");
+    outcomes.all_served()?;
+
+    stack.kill_xds_server();
+    for (envoy, _) in setting.envoys() {
+        envoy.service().crash();
+        envoy.ready(PATIENCE).await?;
+    }
+    setting.everybody_is_served().await?;
+    setting.bad_tokens_are_denied().await
 }

@@ -30,6 +30,7 @@ struct Type {
     /// The next response holds all that there is: the Envoy has asked for that, and brought nothing
     /// along.
     next_is_all: bool,
+    /// There are no more of them than an Envoy reads and does not answer yet.
     unanswered: VecDeque<Offer>,
 }
 
