@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
-use xds::{Snapshot, type_url::LISTENER};
+use xds::{MAX_RESPONSE_BYTES, Snapshot, type_url::LISTENER};
 
 /// Long enough for any machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,7 +62,8 @@ impl Beside {
 
     async fn envoy(&self) -> Envoy {
         let server = format!("http://{}", self.address());
-        let mut client = AggregatedDiscoveryServiceClient::connect(server).await.unwrap();
+        let client = AggregatedDiscoveryServiceClient::connect(server).await.unwrap();
+        let mut client = client.max_decoding_message_size(MAX_RESPONSE_BYTES);
         let (requests, outgoing) = mpsc::channel(16);
         let stream = client.delta_aggregated_resources(ReceiverStream::new(outgoing)).await;
         Envoy { requests, responses: stream.unwrap().into_inner() }
@@ -253,6 +254,33 @@ async fn an_xds_server_that_has_nothing_for_an_envoy_that_took_something_is_as_g
     server.store.set("pool", listener("late"));
     assert_eq!(envoy.next().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(contents(&relay.fresh(envoy_1()).await.1.unwrap()), [b"late"]);
+}
+
+#[tokio::test]
+async fn an_xds_server_that_hangs_is_as_good_as_none() {
+    let (server, relay) = with_a_good_and_a_bad_one().await;
+    // The kernel accepts connections, and nobody ever reads from them.
+    let _hangs = tokio::net::TcpListener::bind(server.stop().await).await.unwrap();
+    assert_eq!(contents(&relay.fresh(envoy_1()).await.1.unwrap()), [b"good"]);
+}
+
+#[tokio::test]
+async fn a_table_of_many_megabytes_is_passed_on_and_remembered_whole() {
+    let server = Server::start().await;
+    let mut relay = Beside::of(&server).await;
+    let table = vec![7_u8; 20 << 20];
+    let large = Snapshot::builder().resource(LISTENER, "main", table.clone()).build();
+    server.store.set("pool", large.clone());
+    let (envoy, response) = relay.fresh(envoy_1()).await;
+    let response = response.unwrap();
+    assert!(contents(&response) == [table.as_slice()], "the table changed on its way");
+    envoy.answers(&response, None).await;
+    server.proxies.settled("pool", &large, PATIENCE).await;
+    server.stop().await;
+    relay.stop().await;
+    relay.start().await;
+    let response = relay.fresh(envoy_1()).await.1.unwrap();
+    assert!(contents(&response) == [table.as_slice()], "the table is remembered otherwise");
 }
 
 #[tokio::test]
