@@ -35,8 +35,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::service::Routes;
+use tonic::{service::Routes, transport::server::TcpIncoming};
 
 use crate::{ads::Relay, files::StateDir, keeper::Keeper, memory::Memory, upstream::Upstream};
 
@@ -112,11 +111,12 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let mut tasks = JoinSet::new();
     let until = stop_asked(stopped.clone());
     tasks.spawn(async move {
+        // The server's own setting is for sockets that it opens itself.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
-            .tcp_nodelay(true)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), until)
+            .serve_with_incoming_shutdown(incoming, until)
             .await
             .context("the relay's server failed")
     });
