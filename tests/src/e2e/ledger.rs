@@ -44,19 +44,37 @@ impl Ledger {
         let mut all = Metered::default();
         for period in self.months() {
             let asked = format!("tenant={tenant}&period={period}");
-            let usage = self.get(&format!("/v1/usage?{asked}")).await?;
-            let found =
-                Metered { events: number(&usage["events"])?, rows: number(&usage["total"])? };
-            let kept = self.get(&format!("/v1/usage/reconcile?{asked}")).await?;
-            let raw = &kept["found"];
-            let raw_events = number(&raw["raw_events"])?;
-            let raw = Metered { events: raw_events, rows: number(&raw["raw_quantity"])? };
-            ensure!(kept["agrees"] == true && raw == found, "{tenant}: {found:?}, but {kept}");
-            ensure!(kept["found"]["quarantined"] == 0, "events in quarantine: {kept}");
+            let found = self.at_rest(&asked).await?;
             all.events += found.events;
             all.rows += found.rows;
         }
         Ok(all)
+    }
+
+    /// What both say of this, once no event came between the two answers.
+    async fn at_rest(&self, asked: &str) -> Result<Metered> {
+        until("usage to be at rest", PATIENCE, async || {
+            let before = self.usage(asked).await?;
+            let kept = self.get(&format!("/v1/usage/reconcile?{asked}")).await?;
+            ensure!(kept["agrees"] == true, "{asked}: {kept}");
+            ensure!(kept["found"]["quarantined"] == 0, "events in quarantine: {kept}");
+            if self.usage(asked).await? != before {
+                return Ok(None);
+            }
+            let raw = &kept["found"];
+            let raw = Metered {
+                events: number(&raw["raw_events"])?,
+                rows: number(&raw["raw_quantity"])?,
+            };
+            ensure!(raw == before, "{asked}: {before:?}, but {kept}");
+            Ok(Some(before))
+        })
+        .await
+    }
+
+    async fn usage(&self, asked: &str) -> Result<Metered> {
+        let usage = self.get(&format!("/v1/usage?{asked}")).await?;
+        Ok(Metered { events: number(&usage["events"])?, rows: number(&usage["total"])? })
     }
 
     /// The usage records of a tenant, as `GET /v1/usage` lists them.
