@@ -72,6 +72,10 @@ pub enum Threads {
     InTwoLanes(usize),
 }
 
+/// What is known to take at most this long, while a processor is free and nothing else waits, is run by
+/// whoever asks: to wake a thread, and to be woken by it, takes about as long.
+const BRIEF: Duration = Duration::from_micros(200);
+
 /// Runs requests of `I` to answers of `A`, fairly among tenants. `K` is the kind of an execution:
 /// requests of one kind may be run as one.
 ///
@@ -82,6 +86,9 @@ pub struct Executor<K, I, A> {
 
 struct Inner<K, I, A> {
     state: Mutex<State<K, I, A>>,
+    processors: usize,
+    /// The lane of threads that give way to nobody, of which whoever asks is one.
+    first_lane: Lane,
     guaranteed: Condvar,
     spare: Condvar,
     run: Box<dyn Fn(Vec<I>) -> Vec<A> + Send + Sync>,
@@ -125,6 +132,8 @@ where
         let executor = Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State { queue, stopped: false }),
+                processors: count.max(1),
+                first_lane: lanes.first().copied().unwrap_or(Lane::Any),
                 guaranteed: Condvar::new(),
                 spare: Condvar::new(),
                 run: Box::new(run),
@@ -155,7 +164,12 @@ where
         let (told, answered) = oneshot::channel();
         let Request { tenant, kind, rows, join, deadline, payload } = request;
         let payload = Job { input: payload, told };
-        let ticket = self.inner.submit(Request { tenant, kind, rows, join, deadline, payload })?;
+        let request = Request { tenant, kind, rows, join, deadline, payload };
+        let (ticket, brief) = self.inner.submit(request)?;
+        match brief {
+            Some(batch) => self.inner.execute(batch),
+            None => self.inner.wake_one(),
+        }
         let mut waiting = Leaving { inner: &self.inner, ticket: Some(ticket) };
         let answer = answered.await.unwrap_or(Err(ExecuteError::Panicked));
         waiting.ticket = None;
@@ -222,15 +236,31 @@ impl<K, I, A> Inner<K, I, A> {
 }
 
 impl<K: Clone + Eq + std::hash::Hash, I, A> Inner<K, I, A> {
-    fn submit(&self, request: Request<K, Job<I, A>>) -> Result<Ticket, ExecuteError> {
+    /// Lets a request in; with it, where it is brief and may run at once, what the caller is to run.
+    #[allow(clippy::type_complexity, reason = "a ticket and perhaps a batch")]
+    fn submit(
+        &self,
+        request: Request<K, Job<I, A>>,
+    ) -> Result<(Ticket, Option<Batch<Job<I, A>>>), ExecuteError> {
         let mut state = self.lock();
-        let submitted = state.queue.submit(self.now(), request);
-        let refused = state.queue.take_refused();
+        let (now, queue) = (self.now(), &mut state.queue);
+        let known = queue.known_cost(&request.kind, request.rows);
+        let submitted = queue.submit(now, request);
+        let is_alone = queue.waiting() == 1 && queue.running() < self.processors;
+        let brief = match known {
+            Some(cost) if cost <= BRIEF && submitted.is_ok() && is_alone => {
+                match queue.next(now, self.first_lane) {
+                    Next::Run(batch) => Some(batch),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let refused = queue.take_refused();
         drop(state);
         tell(refused);
         let ticket = submitted.map_err(|(_, refused)| refused)?;
-        self.wake_one();
-        Ok(ticket)
+        Ok((ticket, brief))
     }
 
     /// Whether it is for the one lane or the other, the queue says when it is asked.

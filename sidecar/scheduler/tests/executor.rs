@@ -69,6 +69,31 @@ async fn a_request_of_a_tenant_within_its_part_runs_where_nobody_takes_its_proce
 }
 
 #[tokio::test]
+async fn what_is_known_to_be_brief_is_run_by_who_asks_unless_something_runs_or_waits() {
+    for threads in [Threads::Alike(1), Threads::InTwoLanes(1)] {
+        let jobs = jobs(threads);
+        let asks = thread_name();
+        // What it takes is not known before it was measured, and a first time is no rule.
+        let mut ran_by = vec![];
+        for _ in 0..40 {
+            ran_by.push(jobs.run(request("a", thread_name)).await.unwrap().answer);
+        }
+        assert!(ran_by[0].starts_with("inference-"), "{ran_by:?}");
+        assert_eq!(ran_by.last(), Some(&asks), "{ran_by:?}");
+
+        let (go, started, job) = blocker();
+        let mut running = pin!(jobs.run(Request { kind: "other", ..request("b", job) }));
+        assert!(submitted(&mut running).is_pending());
+        started.recv().unwrap();
+        let mut waiting = pin!(jobs.run(request("a", thread_name)));
+        assert!(submitted(&mut waiting).is_pending());
+        drop(go);
+        assert!(waiting.await.unwrap().answer.starts_with("inference-"));
+        running.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_that_uses_more_than_its_part_runs_in_what_is_spare() {
     let jobs = jobs(Threads::InTwoLanes(1));
     // One that was there not long ago has its part, whether it uses it or not: here nearly all.
