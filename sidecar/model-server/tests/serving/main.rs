@@ -10,6 +10,7 @@ mod grpc;
 mod isolation;
 mod metering;
 mod node;
+mod packed_again;
 mod plane;
 mod protocol;
 mod provenance;
