@@ -104,7 +104,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
             artifacts.clone(),
             Arc::new(backend),
         )),
-        compute: Compute::start(options.capacity.order)?,
+        compute: Compute::start(options.capacity)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
         codec: Codec::new(),

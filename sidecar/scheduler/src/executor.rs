@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     processor,
-    queue::{Batch, Lane, Next, Queue, Refused, Request, Share, Ticket, Time},
+    queue::{Batch, Lane, Next, Queue, Refused, Request, Room, Share, Ticket, Time},
 };
 
 /// Why a request was not executed.
@@ -40,6 +40,7 @@ impl ExecuteError {
     pub const fn problem(&self) -> Problem {
         match self {
             Self::Refused(Refused::TooLate { .. }) => Problem::DeadlineExceeded,
+            Self::Refused(Refused::TooLarge { .. }) => Problem::BodyTooLarge,
             Self::Refused(_) => Problem::Overloaded,
             Self::Panicked => Problem::InferenceFailed,
         }
@@ -107,13 +108,13 @@ where
     A: Send + 'static,
 {
     /// Starts threads that run executions by `run`, which gives an answer for each input, in their
-    /// order; before them, at most `most_waiting` requests wait.
+    /// order; before them, there is `room` for requests to wait.
     ///
     /// # Errors
     /// What the operating system says where it starts no thread.
     pub fn start(
         threads: Threads,
-        most_waiting: usize,
+        room: Room,
         run: impl Fn(Vec<I>) -> Vec<A> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let lanes: &[Lane] = match threads {
@@ -121,7 +122,7 @@ where
             Threads::InTwoLanes(_) => &[Lane::Guaranteed, Lane::Spare],
         };
         let (Threads::Alike(count) | Threads::InTwoLanes(count)) = threads;
-        let queue = Queue::new(most_waiting, count);
+        let queue = Queue::new(room, count);
         let executor = Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State { queue, stopped: false }),
@@ -153,9 +154,10 @@ where
     /// [`ExecuteError`].
     pub async fn run(&self, request: Request<K, I>) -> Result<Executed<A>, ExecuteError> {
         let (told, answered) = oneshot::channel();
-        let Request { tenant, kind, rows, join, deadline, payload } = request;
+        let Request { tenant, kind, rows, bytes, join, deadline, payload } = request;
         let payload = Job { input: payload, told };
-        let ticket = self.inner.submit(Request { tenant, kind, rows, join, deadline, payload })?;
+        let request = Request { tenant, kind, rows, bytes, join, deadline, payload };
+        let ticket = self.inner.submit(request)?;
         let mut waiting = Leaving { inner: &self.inner, ticket: Some(ticket) };
         let answer = answered.await.unwrap_or(Err(ExecuteError::Panicked));
         waiting.ticket = None;
@@ -190,6 +192,11 @@ where
     /// How many requests wait for a thread now.
     pub fn waiting(&self) -> usize {
         self.inner.lock().queue.waiting()
+    }
+
+    /// How much memory they hold.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.inner.lock().queue.waiting_bytes()
     }
 
     /// How many executions run now.

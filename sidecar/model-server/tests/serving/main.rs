@@ -18,6 +18,7 @@ mod repository;
 mod sharing;
 mod shutdown;
 mod token;
+mod waiting;
 
 use node::{Home, Sidecar, onnx};
 use plane::{Plane, model};
