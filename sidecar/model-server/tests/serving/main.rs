@@ -7,6 +7,7 @@ mod binary;
 mod bodies;
 mod checks;
 mod grpc;
+mod http2;
 mod isolation;
 mod metering;
 mod node;
@@ -17,6 +18,7 @@ mod provenance;
 mod repository;
 mod sharing;
 mod shutdown;
+mod streams;
 mod token;
 mod waiting;
 
