@@ -114,8 +114,14 @@ impl Home {
 
     /// Starts a sidecar that has taken what the plane assigns.
     pub async fn start_ready(&self, plane: &Plane) -> Sidecar {
+        let streams_before: Vec<_> =
+            plane.proxies.list().iter().map(|it| it.connected_since).collect();
         let sidecar = self.start(plane).await;
-        until("the sidecar", || (!plane.proxies.list().is_empty()).then_some(())).await;
+        // One that was stopped just now may still be taken for connected.
+        let is_new = |it: &xds::ProxyStatus| {
+            it.is_connected() && !streams_before.contains(&it.connected_since)
+        };
+        until("the sidecar", || plane.proxies.list().iter().any(is_new).then_some(())).await;
         let progress = plane.push().await;
         assert_eq!(progress.accepted, ["sidecar-1"], "{progress:?}");
         sidecar
