@@ -143,8 +143,8 @@ async fn who_holds_more_memory_than_its_part_makes_room_and_is_told() {
 
     let mut neighbour = pin!(jobs.run(sized("b", 300)));
     assert!(submitted(&mut neighbour).is_pending());
-    let put_out = newest.await.unwrap_err();
-    assert_eq!(put_out, ExecuteError::Refused(Refused::BytesFull { most: 1000 }));
+    let put_out = Err(ExecuteError::Refused(Refused::BytesFull { most: 1000 }));
+    assert_eq!(submitted(&mut newest), Poll::Ready(put_out));
     assert_eq!((jobs.waiting(), jobs.waiting_bytes()), (2, 900));
     drop(go);
     running.await.unwrap();
