@@ -41,6 +41,10 @@ pub(crate) struct Arguments {
     /// What loaded models may take beside their files, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_PRIVATE_BYTES)]
     private_bytes: u64,
+    /// What the inputs of requests that wait for a processor may take together once they are decoded,
+    /// in bytes. Where it is full, each tenant has the part of it that its weight gives it.
+    #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_WAITING_BYTES)]
+    waiting_bytes: u64,
     /// What it is for. `batch` gives way to everything else on its processors.
     #[arg(long, value_name = "PLANE", value_enum, default_value_t = Plane::Interactive)]
     plane: Plane,
@@ -130,6 +134,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         capacity: Capacity {
             mapped_bytes: arguments.mapped_bytes,
             private_bytes: arguments.private_bytes,
+            waiting_bytes: arguments.waiting_bytes,
             order: arguments.order,
         },
         metrics: arguments.metrics,

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use artifact::{ArchivedTensor, Package, SectionKind};
 use clap::Args;
-use inference::RUNS;
+use inference::{
+    RUNS,
+    cpu::{is_packed_again, lanes},
+};
 use serde_json::{Value, json};
 use tenancy::Digest;
 
@@ -22,7 +25,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let package = super::open(&arguments.file)?;
-    let said = said(&package);
+    let said = said(&package)?;
     if arguments.json {
         println!("{said:#}");
     } else {
@@ -31,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn said(package: &Package) -> Value {
+fn said(package: &Package) -> Result<Value> {
     let header = package.header();
     let trained_on: Vec<&str> = header.identity.trained_on.iter().map(|it| it.as_str()).collect();
     let tensor = |it: &ArchivedTensor| {
@@ -58,7 +61,7 @@ fn said(package: &Package) -> Value {
     );
     let metadata: serde_json::Map<String, Value> =
         header.metadata.iter().map(|it| (it.0.to_string(), json!(it.1.as_str()))).collect();
-    json!({
+    Ok(json!({
         "digest": package.file().digest(),
         "contents": package.digest(),
         "bytes": package.file().len(),
@@ -69,10 +72,26 @@ fn said(package: &Package) -> Value {
         "producer": header.producer.as_str(),
         "source": Digest::from_bytes(header.source),
         "runs": runs,
+        "on_this_machine": here(package)?,
         "inputs": header.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": header.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "metadata": metadata,
         "sections": sections,
+    }))
+}
+
+/// How a node like this machine loads it, which depends on the processor.
+fn here(package: &Package) -> Result<String> {
+    let columns = lanes();
+    Ok(if package.section(SectionKind::Plan).is_none() {
+        "by tract, each time from the ONNX file".to_owned()
+    } else if is_packed_again(package)? {
+        format!(
+            "mapped, with panels that the node packs again, once, into a file beside it: it has \
+             none of {columns} columns (pack --lanes {columns})"
+        )
+    } else {
+        "mapped as it is".to_owned()
     })
 }
 
@@ -87,8 +106,18 @@ fn table(said: &Value) -> String {
         }
         other => other.to_string(),
     };
-    for key in ["name", "version", "tenant", "trained_on", "runs", "digest", "source", "producer"] {
-        rows.row([key.to_owned(), text(&said[key])]);
+    for key in [
+        "name",
+        "version",
+        "tenant",
+        "trained_on",
+        "runs",
+        "on_this_machine",
+        "digest",
+        "source",
+        "producer",
+    ] {
+        rows.row([key.replace('_', " "), text(&said[key])]);
     }
     for key in ["inputs", "outputs"] {
         for it in said[key].as_array().into_iter().flatten() {
@@ -102,4 +131,27 @@ fn table(said: &Value) -> String {
         sections.row(cells);
     }
     format!("{}\n{}", rows.render().trim_start_matches('\n'), sections.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use artifact::Mapped;
+    use inference::{Pack, pack};
+
+    use super::*;
+
+    #[test]
+    fn what_a_node_of_this_kind_would_pack_again_is_said() {
+        let models =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/models");
+        let onnx = std::fs::read(models.join("aa.onnx")).unwrap();
+        let shown = |lanes: usize| {
+            let packed = pack(&onnx, &Pack { lanes: vec![lanes], ..Pack::default() }).unwrap();
+            let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
+            table(&said(&package).unwrap())
+        };
+        assert!(shown(lanes()).contains("mapped as it is"), "{}", shown(lanes()));
+        let foreign = shown(lanes() * 2);
+        assert!(foreign.contains(&format!("pack --lanes {}", lanes())), "{foreign}");
+    }
 }

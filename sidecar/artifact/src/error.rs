@@ -46,6 +46,18 @@ pub enum ArtifactError {
         /// What the source said.
         cause: io::Error,
     },
+    /// A file that was made of an artifact is not as it was written.
+    #[error("expected `{}` as it was made of its artifact, found it damaged, cut off or another one", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A key that names no file.
+    #[error("expected a key of at most 64 letters, digits and hyphens, found `{found}`")]
+    Key {
+        /// The refused text.
+        found: String,
+    },
     /// The file system refused.
     #[error("could not {action} `{}`: {cause}", path.display())]
     Io {

@@ -8,17 +8,23 @@
 //! that says whose model it holds, and sections that lie in the file as they are read, so that
 //! opening one is a look at its header.
 //!
+//! What a node makes of an artifact, and would otherwise make again whenever it needs it, it keeps in
+//! a file beside it ([`Derived`]).
+//!
 //! This crate knows nothing of graphs, kernels or what a section means, decides nothing about
 //! tenants, and fetches nothing: bytes come to it and go from it. It holds `unsafe` in one place,
 //! [`Mapped`]. Start with [`Store`], then [`Package`].
 
+mod derived;
 mod error;
+mod incoming;
 mod mapped;
 mod package;
 mod pinned;
 mod store;
 mod writer;
 
+pub use derived::{Derived, Making, Origin};
 pub use error::ArtifactError;
 pub use mapped::Mapped;
 pub use package::{

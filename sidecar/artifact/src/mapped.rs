@@ -1,14 +1,21 @@
-//! Verified bytes of an artifact, mapped and not copied.
+//! Verified bytes of a file, mapped and not copied.
 
-use std::{fmt, fs::File, ops::Deref, path::Path, sync::Arc};
+use std::{
+    fmt,
+    fs::File,
+    ops::{Deref, Range},
+    path::Path,
+    sync::Arc,
+};
 
 use memmap2::{Mmap, MmapMut};
 use tenancy::Digest;
 
 use crate::ArtifactError;
 
-/// The bytes of one artifact, read-only, whose digest was checked: when they were mapped, or before,
-/// where the file is known to be unchanged since (see [`crate::Store::map`]).
+/// The bytes of one artifact, or of what was made of it ([`crate::Derived`]), read-only, whose digest
+/// was checked: when they were mapped, or before, where the file is known to be unchanged since (see
+/// [`crate::Store::map`]).
 ///
 /// Clones share one mapping; the last one to go unmaps it. Removing the artifact from the store
 /// leaves mappings of it whole, because the file lives until nobody maps it.
@@ -26,8 +33,9 @@ use crate::ArtifactError;
 #[derive(Clone)]
 pub struct Mapped {
     map: Arc<Mmap>,
-    /// Less than is mapped where there is nothing, of which there is no mapping.
-    length: usize,
+    /// Less than is mapped where a file has a head, and where there is nothing, of which there is no
+    /// mapping.
+    bytes: Range<usize>,
     digest: Digest,
 }
 
@@ -43,7 +51,14 @@ impl Mapped {
             return Err(ArtifactError::Empty { digest: *digest });
         }
         let map = map(file).map_err(ArtifactError::io("map", path))?;
-        Ok(Self { length: map.len(), map: Arc::new(map), digest: *digest })
+        Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
+    }
+
+    /// The bytes behind the first `head`, which are those that `digest` names.
+    pub(crate) fn without_head(mut self, head: usize, digest: Digest) -> Self {
+        self.bytes.start = head;
+        self.digest = digest;
+        self
     }
 
     /// Maps `file` and checks that it holds the bytes that `expected` names.
@@ -68,13 +83,18 @@ impl Mapped {
     pub fn copied(bytes: &[u8]) -> std::io::Result<Self> {
         let mut map = MmapMut::map_anon(bytes.len().max(1))?;
         map.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        let (length, digest) = (bytes.len(), Digest::of(bytes));
-        Ok(Self { map: Arc::new(map.make_read_only()?), length, digest })
+        let (bytes, digest) = (0..bytes.len(), Digest::of(bytes));
+        Ok(Self { map: Arc::new(map.make_read_only()?), bytes, digest })
     }
 
     /// The digest that was found over these bytes.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// How many bytes are mapped for them: those of the whole file.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.map.len() as u64
     }
 }
 
@@ -91,7 +111,7 @@ impl Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.map.get(..self.length).unwrap_or_default()
+        self.map.get(self.bytes.clone()).unwrap_or_default()
     }
 }
 

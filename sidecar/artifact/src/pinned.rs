@@ -3,11 +3,10 @@
 use std::{
     collections::HashMap,
     fs::File,
+    hash::Hash,
     os::unix::fs::MetadataExt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-use tenancy::Digest;
 
 /// What a file system says of a file that changes with every change of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +18,11 @@ pub(crate) struct Look {
     changed: (i64, i64),
 }
 
-/// How each file looked when its digest was checked. Clones share it. It is in memory alone: what
-/// another process left on disk about a file is no better known than the file.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pinned {
-    looks: Arc<Mutex<HashMap<Digest, Look>>>,
-}
-
-impl Pinned {
+impl Look {
     /// How `file` looks now, where the file system says.
-    pub(crate) fn look(file: &File) -> Option<Look> {
+    pub(crate) fn of(file: &File) -> Option<Self> {
         let it = file.metadata().ok()?;
-        Some(Look {
+        Some(Self {
             device: it.dev(),
             inode: it.ino(),
             length: it.len(),
@@ -38,25 +30,40 @@ impl Pinned {
             changed: (it.ctime(), it.ctime_nsec()),
         })
     }
+}
 
-    /// Remembers that the file that looked so held what `digest` names.
-    pub(crate) fn pin(&self, digest: &Digest, look: Option<Look>) {
+/// How each file looked when its content was checked, by its name. Clones share it. It is in memory
+/// alone: what another process left on disk about a file is no better known than the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinned<N> {
+    looks: Arc<Mutex<HashMap<N, Look>>>,
+}
+
+impl<N> Default for Pinned<N> {
+    fn default() -> Self {
+        Self { looks: Arc::default() }
+    }
+}
+
+impl<N: Clone + Eq + Hash> Pinned<N> {
+    /// Remembers that the file that looked so held what belongs under `name`.
+    pub(crate) fn pin(&self, name: &N, look: Option<Look>) {
         if let Some(look) = look {
-            self.lock().insert(*digest, look);
+            self.lock().insert(name.clone(), look);
         }
     }
 
-    pub(crate) fn forget(&self, digest: &Digest) {
-        self.lock().remove(digest);
+    pub(crate) fn forget(&self, name: &N) {
+        self.lock().remove(name);
     }
 
     /// Whether `file` is the one that was checked, unchanged.
-    pub(crate) fn holds(&self, digest: &Digest, file: &File) -> bool {
-        let pinned = self.lock().get(digest).copied();
-        pinned.is_some() && pinned == Self::look(file)
+    pub(crate) fn holds(&self, name: &N, file: &File) -> bool {
+        let pinned = self.lock().get(name).copied();
+        pinned.is_some() && pinned == Look::of(file)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Look>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<N, Look>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

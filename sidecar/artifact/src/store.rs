@@ -9,12 +9,16 @@ use std::{
 
 use tenancy::Digest;
 
-use crate::{ArtifactError, Mapped, Writer, pinned::Pinned};
+use crate::{
+    ArtifactError, Derived, Mapped, Writer,
+    pinned::{Look, Pinned},
+};
 
 const CHUNK_BYTES: usize = 64 * 1024;
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// A content-addressed folder of artifacts: `sha256/<64 hexadecimal digits>`.
+/// A content-addressed folder of artifacts: `sha256/<64 hexadecimal digits>`. What the node made of
+/// them is beside them, in `derived` ([`Store::derived`]), and goes with them.
 ///
 /// Every method blocks on the disk. Methods may be called from several threads and the folder
 /// opened by several processes: two that insert the same artifact at once both succeed, and one
@@ -23,7 +27,8 @@ const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 pub struct Store {
     objects: PathBuf,
     temporaries: PathBuf,
-    pinned: Pinned,
+    pinned: Pinned<Digest>,
+    derived: Derived,
 }
 
 /// What [`Store::remove_unreferenced`] removed.
@@ -31,7 +36,9 @@ pub struct Store {
 pub struct Removed {
     /// How many artifacts.
     pub artifacts: u64,
-    /// How many bytes they had together.
+    /// How many files that were made of artifacts.
+    pub derived: u64,
+    /// How many bytes artifacts and these files had together.
     pub bytes: u64,
     /// How many files that a process began to write and never finished.
     pub abandoned: u64,
@@ -45,12 +52,9 @@ impl Store {
     /// [`ArtifactError::Io`].
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ArtifactError> {
         let folder = folder.as_ref();
-        let store = Self {
-            objects: folder.join("sha256"),
-            temporaries: folder.join("incoming"),
-            pinned: Pinned::default(),
-        };
-        for private in [&store.objects, &store.temporaries] {
+        let [objects, temporaries, derived] =
+            ["sha256", "incoming", "derived"].map(|name| folder.join(name));
+        for private in [&objects, &temporaries, &derived] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -60,7 +64,13 @@ impl Store {
             fs::set_permissions(private, Permissions::from_mode(0o700))
                 .map_err(ArtifactError::io("make private", private))?;
         }
-        Ok(store)
+        let derived = Derived::new(derived, temporaries.clone());
+        Ok(Self { objects, temporaries, pinned: Pinned::default(), derived })
+    }
+
+    /// What this node makes of the artifacts, and keeps for as long as it keeps them.
+    pub fn derived(&self) -> &Derived {
+        &self.derived
     }
 
     /// Whether a file is there under this digest. Whether its bytes are still the right ones is
@@ -141,9 +151,9 @@ impl Store {
         self.pinned.forget(digest);
         // What the file is has to be known from before its bytes are read: a change while they are
         // read then shows.
-        let pin = Pinned::look(file);
+        let look = Look::of(file);
         let mapped = Mapped::verified(file, path, digest)?;
-        self.pinned.pin(digest, pin);
+        self.pinned.pin(digest, look);
         Ok(mapped)
     }
 
@@ -160,17 +170,20 @@ impl Store {
         }
     }
 
-    /// Removes one artifact, and says whether it was there. Mappings of it stay whole.
+    /// Removes one artifact and what was made of it, and says whether it was there. Mappings stay
+    /// whole.
     ///
     /// # Errors
     /// [`ArtifactError::Io`].
     pub fn remove(&self, digest: &Digest) -> Result<bool, ArtifactError> {
         self.pinned.forget(digest);
-        remove_file(&self.path(digest))
+        let was_there = remove_file(&self.path(digest))?;
+        self.derived.remove_unreferenced(|other| other != digest)?;
+        Ok(was_there)
     }
 
-    /// Removes every artifact that `is_referenced` denies, and what crashed writers left.
-    /// Mappings stay whole. Files that are no artifacts are left alone.
+    /// Removes every artifact that `is_referenced` denies, what was made of such, and what crashed
+    /// writers left. Mappings stay whole. Files of other names are left alone.
     ///
     /// An artifact that is inserted meanwhile and is not referenced yet may be removed: reference
     /// first, then insert.
@@ -194,6 +207,10 @@ impl Store {
                 removed.bytes += bytes;
             }
         }
+        // What is made of one of them from now on is found by the next sweep.
+        let (derived, bytes) = self.derived.remove_unreferenced(&is_referenced)?;
+        removed.derived = derived;
+        removed.bytes += bytes;
         for path in files(&self.temporaries)? {
             if is_abandoned(&path) && remove_file(&path)? {
                 removed.abandoned += 1;
@@ -207,7 +224,7 @@ impl Store {
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
     fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .map_err(ArtifactError::io("list", folder))
@@ -223,7 +240,7 @@ fn is_abandoned(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
-fn remove_file(path: &Path) -> Result<bool, ArtifactError> {
+pub(crate) fn remove_file(path: &Path) -> Result<bool, ArtifactError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),

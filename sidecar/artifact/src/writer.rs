@@ -1,20 +1,11 @@
 //! Bytes on their way into the store.
 
-use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tenancy::Digest;
 
-use crate::{ArtifactError, pinned::Pinned};
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
+use crate::{ArtifactError, incoming::Incoming, pinned::Pinned};
 
 /// An artifact that is being written, chunk by chunk, and is not in the store yet.
 ///
@@ -22,15 +13,12 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// bytes turn out to be the wrong ones, leaves nothing.
 #[derive(Debug)]
 pub struct Writer {
-    file: File,
-    temporary: PathBuf,
+    file: Incoming,
     destination: PathBuf,
     expected: Digest,
     hasher: Sha256,
-    written: u64,
     limit: u64,
-    finished: bool,
-    pinned: Pinned,
+    pinned: Pinned<Digest>,
 }
 
 impl Writer {
@@ -39,28 +27,14 @@ impl Writer {
         destination: PathBuf,
         expected: &Digest,
         limit: u64,
-        pinned: &Pinned,
+        pinned: &Pinned<Digest>,
     ) -> Result<Self, ArtifactError> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let temporary = temporaries.join(format!("{}.{}.{number}", expected.hex(), process::id()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(ArtifactError::io("create", &temporary))?;
-        // The lock tells a sweep of abandoned files that this one is being written. The kernel
-        // drops it with the process, whatever way that ends.
-        file.lock().map_err(ArtifactError::io("lock", &temporary))?;
         Ok(Self {
-            file,
-            temporary,
+            file: Incoming::begin(temporaries, &expected.hex())?,
             destination,
             expected: *expected,
             hasher: Sha256::new(),
-            written: 0,
             limit,
-            finished: false,
             pinned: pinned.clone(),
         })
     }
@@ -70,13 +44,12 @@ impl Writer {
     /// # Errors
     /// [`ArtifactError::TooLarge`] before the limit is passed on disk, [`ArtifactError::Io`].
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), ArtifactError> {
-        let after = self.written.saturating_add(chunk.len() as u64);
+        let after = self.file.length().saturating_add(chunk.len() as u64);
         if after > self.limit {
             return Err(ArtifactError::TooLarge { digest: self.expected, limit: self.limit });
         }
-        self.file.write_all(chunk).map_err(ArtifactError::io("write", &self.temporary))?;
+        self.file.append(chunk)?;
         self.hasher.update(chunk);
-        self.written = after;
         Ok(())
     }
 
@@ -87,40 +60,17 @@ impl Writer {
     /// # Errors
     /// [`ArtifactError::DigestMismatch`], [`ArtifactError::Empty`], [`ArtifactError::Io`]; in each
     /// case nothing of it is left.
-    pub fn finish(mut self) -> Result<u64, ArtifactError> {
-        if self.written == 0 {
+    pub fn finish(self) -> Result<u64, ArtifactError> {
+        let length = self.file.length();
+        if length == 0 {
             return Err(ArtifactError::Empty { digest: self.expected });
         }
-        let found = Digest::from_bytes(std::mem::take(&mut self.hasher).finalize().into());
+        let found = Digest::from_bytes(self.hasher.finalize().into());
         if found != self.expected {
             return Err(ArtifactError::DigestMismatch { expected: self.expected, found });
         }
-        self.file
-            .set_permissions(Permissions::from_mode(0o400))
-            .map_err(ArtifactError::io("make read-only", &self.temporary))?;
-        // The bytes reach the disk before their name does: a name must never mean half a file.
-        self.file.sync_all().map_err(ArtifactError::io("sync", &self.temporary))?;
-        fs::rename(&self.temporary, &self.destination)
-            .map_err(ArtifactError::io("move into the store", &self.temporary))?;
-        self.finished = true;
-        self.pinned.pin(&self.expected, Pinned::look(&self.file));
-        sync_folder_of(&self.destination)?;
-        Ok(self.written)
+        let look = self.file.finish(&self.destination)?;
+        self.pinned.pin(&self.expected, look);
+        Ok(length)
     }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nobody is left to tell of a failure; the next sweep removes what stays.
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
-fn sync_folder_of(path: &Path) -> Result<(), ArtifactError> {
-    let folder = path.parent().unwrap_or(path);
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(ArtifactError::io("sync", folder))
 }

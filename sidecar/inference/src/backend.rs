@@ -13,7 +13,8 @@ use crate::{InferError, Inputs, LoadError, Outputs, Signature};
 /// of panels it can read, or unpacks one (`kernels::Panels::unpack`).
 pub trait Backend: Send + Sync {
     /// Prepares a file to run: a package (`.bha`), or an ONNX file. Blocks: a package with a plan
-    /// takes time by the size of its graph, tens of microseconds; everything else is parsed and
+    /// takes time by the size of its graph, tens of microseconds, and the first time on a node that
+    /// reads none of its layouts by the size of its weights; everything else is parsed and
     /// optimised, which takes milliseconds to seconds.
     ///
     /// The model keeps the file mapped for as long as it needs it.
@@ -53,8 +54,13 @@ pub trait Model: Send + Sync {
         Ok(())
     }
 
-    /// About how many bytes of memory the model keeps for itself, beside its mapped file.
+    /// About how many bytes of memory the model keeps for itself, beside what it has mapped.
     fn private_bytes(&self) -> u64;
+
+    /// How many bytes of files the model keeps mapped beside its own.
+    fn mapped_bytes(&self) -> u64 {
+        0
+    }
 
     /// Why the model runs without the backend's optimisations, where it does.
     fn unoptimised(&self) -> Option<&str> {

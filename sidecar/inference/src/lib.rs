@@ -7,7 +7,8 @@
 //! against the model's [`Signature`], before a kernel runs, and comes back as an [`InferError`]
 //! that says what was expected.
 //!
-//! This crate knows nothing of tenants, stores, HTTP or caches. Tensors carry the datatypes of the
+//! This crate knows nothing of tenants, HTTP or caches, and of a node's files only what it is given
+//! to keep there what it makes of a package ([`artifact::Derived`]). Tensors carry the datatypes of the
 //! Open Inference Protocol v2 and not its JSON. Start with [`Backend`], then [`pack()`]
 //! and [`Signature::check`].
 

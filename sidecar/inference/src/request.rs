@@ -40,6 +40,15 @@ impl Inputs {
         self.tensors.first().and_then(|tensor| tensor.shape().first()).copied().unwrap_or(1)
     }
 
+    /// How much memory they hold, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let of_tensor = |it: &Tensor| {
+            let head = size_of::<Tensor>() + it.name().len() + size_of_val(it.shape());
+            head as u64 + it.data().memory_bytes()
+        };
+        self.tensors.iter().map(of_tensor).sum()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| tensor.name() == name)
     }

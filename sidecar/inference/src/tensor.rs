@@ -5,6 +5,9 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{DataType, InferError};
 
+/// What an allocator takes for the smallest piece of memory, with what it notes of it.
+const LEAST_ALLOCATED_BYTES: usize = 32;
+
 /// The elements of a tensor, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TensorData {
@@ -81,10 +84,27 @@ impl TensorData {
         each!(self, values => values.len())
     }
 
+    /// How much memory the elements hold, in bytes. Of strings that is more than their bytes: each has
+    /// a place in a list, and memory of its own.
+    pub fn memory_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Bytes(values) => {
+                let strings = values.iter().map(|it| it.capacity().max(LEAST_ALLOCATED_BYTES));
+                values.capacity() * size_of::<Vec<u8>>() + strings.sum::<usize>()
+            }
+            _ => each!(self, values => memory_of(values)),
+        };
+        bytes as u64
+    }
+
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn memory_of<T>(values: &Vec<T>) -> usize {
+    values.capacity() * size_of::<T>()
 }
 
 impl Default for TensorData {

@@ -263,8 +263,9 @@ fn a_package_with_a_base_is_refused() {
 }
 
 /// A package whose sections are changed while its header is right, as whoever packs can make it.
-fn hostile(model: &ModelProto, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
-    let mut bytes = pack(&onnx::bytes(model), &Pack::default()).unwrap().bytes;
+fn hostile(model: &ModelProto, lanes: usize, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+    let options = Pack { lanes: vec![lanes], ..Pack::default() };
+    let mut bytes = pack(&onnx::bytes(model), &options).unwrap().bytes;
     let package = Package::open(Mapped::copied(&bytes).unwrap()).unwrap();
     let plan = package.header().sections.iter().find(|it| it.kind() == Some(SectionKind::Plan));
     let plan = plan.unwrap();
@@ -283,13 +284,15 @@ proptest! {
     fn a_hostile_plan_ends_nothing_but_itself(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         which in 0..2,
+        // Panels that are read where they are, and such as are packed again.
+        lanes in prop::sample::select(vec![kernels::lanes(), kernels::lanes() / 2]),
     ) {
         let model = match which {
             0 => onnx::mlp(Named("N")),
             _ => onnx::lookup(Named("N"), Named("N")),
         };
         let limits = Limits { max_tensor_bytes: 1 << 20, ..Limits::default() };
-        let bytes = hostile(&model, &changes);
+        let bytes = hostile(&model, lanes, &changes);
         if let Ok(model) = CpuBackend::new(limits).load(&Mapped::copied(&bytes).unwrap()) {
             let _ = model.infer(inputs(&*model, 3));
         }
@@ -308,7 +311,7 @@ fn a_package_has_panels_for_each_kind_of_node_and_each_runs_its_own_from_the_fil
     let answer = |model: &Arc<dyn Model>| model.infer(inputs(&**model, 7)).unwrap().into_tensors();
     assert_eq!(answer(&one), answer(&both));
     assert_eq!(answer(&one), answer(&foreign));
-    // Panels that no kernel here reads are packed again into memory, once, when they are loaded.
+    // Panels that no kernel here reads are packed again, here into memory: there is no other place.
     assert_eq!(one.private_bytes(), both.private_bytes());
     assert!(foreign.private_bytes() > one.private_bytes());
 }

@@ -192,6 +192,10 @@ impl<'a> Panels<'a> {
     /// The matrix, row after row, and its bias: zeros where it has none.
     pub fn unpack(&self) -> (Vec<f32>, Vec<f32>) {
         let PanelShape { inner, columns, lanes, has_bias, .. } = self.shape;
+        if columns == 0 {
+            // There are no bytes that bound how many rows it says that it has.
+            return (vec![], vec![]);
+        }
         let mut weights = vec![0.0; inner * columns];
         let mut bias = vec![0.0; columns];
         let mut wide = vec![0.0; self.shape.depth() * lanes];

@@ -222,3 +222,14 @@ proptest! {
         check(rows, inner, columns, has_bias, Element::F32, 1e-6);
     }
 }
+
+#[test]
+fn a_matrix_without_columns_is_unpacked_however_many_rows_it_says_that_it_has() {
+    for element in [Element::F32, Element::F16, Element::I8] {
+        let shape =
+            PanelShape { inner: 1 << 50, columns: 0, has_bias: true, element, lanes: lanes() };
+        let nothing = Aligned::new(&[]);
+        let panels = Panels::new(nothing.bytes(), shape).unwrap();
+        assert_eq!(panels.unpack(), (vec![], vec![]));
+    }
+}

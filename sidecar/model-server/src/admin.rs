@@ -117,6 +117,7 @@ fn metrics(sidecar: &Sidecar) -> Answer {
         meter: sidecar.meter.log.stats(),
         by_owner: sidecar.models.stats_by_owner(),
         waiting: sidecar.compute.waiting(),
+        waiting_bytes: sidecar.compute.waiting_bytes(),
         running: sidecar.compute.running(),
         tenants: sidecar.assignments.table().tenants(),
     };

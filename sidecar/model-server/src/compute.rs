@@ -5,12 +5,12 @@ use std::{io, num::NonZero, sync::Arc, thread, time::Instant};
 use inference::{InferError, Inputs, Outputs};
 use scheduler::{
     ExecuteError, Executed, Execution, Executor, Joins, Kind, Loaded, Threads, execute,
-    queue::{Join, Request, Share},
+    queue::{Join, Request, Room, Share},
 };
 use tenancy::TenantId;
 
 use crate::{
-    Order,
+    Capacity, Order,
     assignments::{Assignments, Serving},
 };
 
@@ -31,13 +31,14 @@ pub(crate) struct Compute {
 impl Compute {
     /// Starts a thread for each processor that this process may use, and as many again for tenants
     /// that use more than their part.
-    pub(crate) fn start(order: Order) -> anyhow::Result<Self> {
+    pub(crate) fn start(capacity: Capacity) -> anyhow::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let (threads, everybody) = match order {
+        let (threads, everybody) = match capacity.order {
             Order::Fair => (Threads::InTwoLanes(processors), None),
             Order::Arrival => (Threads::Alike(processors), Some(EVERYBODY.parse()?)),
         };
-        let executor = start(threads)?;
+        let room = Room { requests: MOST_WAITING, bytes: capacity.waiting_bytes };
+        let executor = start(threads, room)?;
         if let Some(everybody) = &everybody {
             let all = u32::MAX;
             let share = Share { concurrency: all, waiting: all, ..Share::default() };
@@ -61,6 +62,7 @@ impl Compute {
             tenant: self.everybody.as_ref().unwrap_or(tenant).clone(),
             kind: execution.kind(),
             rows,
+            bytes: execution.inputs.memory_bytes(),
             join,
             deadline: deadline.map(|deadline| self.executor.time(deadline)),
             payload: execution,
@@ -95,14 +97,22 @@ impl Compute {
         self.executor.waiting()
     }
 
+    /// How much memory their inputs take, in bytes.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.executor.waiting_bytes()
+    }
+
     /// How many executions run.
     pub(crate) fn running(&self) -> usize {
         self.executor.running()
     }
 }
 
-fn start(threads: Threads) -> io::Result<Executor<Kind, Execution, Result<Outputs, InferError>>> {
-    Executor::start(threads, MOST_WAITING, execute)
+fn start(
+    threads: Threads,
+    room: Room,
+) -> io::Result<Executor<Kind, Execution, Result<Outputs, InferError>>> {
+    Executor::start(threads, room, execute)
 }
 
 /// How requests for a model are joined, where they may be.

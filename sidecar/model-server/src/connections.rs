@@ -25,6 +25,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many requests one HTTP/2 connection may have in flight; a peer opens another one for more.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// What a request's head may have over HTTP/2, as SETTINGS_MAX_HEADER_LIST_SIZE counts it: a passport,
+/// and many times what an Envoy adds.
+const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// What a peer may send ahead of what is read, in one stream and in all of a connection, so that a
 /// body that nobody reads yet takes no more of this node's memory.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
@@ -93,6 +96,7 @@ where
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     let connection = builder.serve_connection(TokioIo::new(stream), service);

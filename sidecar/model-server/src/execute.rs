@@ -1,7 +1,7 @@
-//! The execution of one prediction, whatever protocol it came by: model, run, meter; in this order.
+//! The execution of one prediction, whatever protocol it came by: run, meter; in this order.
 //!
-//! Tensors come in decoded and go out to be encoded. What lies below, the cache and the queue, is
-//! told who asks and by when, and nothing of how it was asked.
+//! Tensors come in decoded and go out to be encoded. What lies below, the queue, is told who asks and
+//! by when, and nothing of how it was asked.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use inference::{InferError, Inputs, Outputs, Tensor, TensorSpec};
-use scheduler::ExecuteError;
+use scheduler::{ExecuteError, Loaded};
 use tenancy::{TenantId, problem::Problem};
 use uuid::Uuid;
 
@@ -35,6 +35,8 @@ pub(crate) struct Call<'a> {
 /// A call with what it says.
 pub(crate) struct Execution<'a> {
     pub(crate) call: Call<'a>,
+    /// The model that it was decided to run on.
+    pub(crate) loaded: Arc<Loaded>,
     pub(crate) inputs: Inputs,
     /// The names of the outputs that are asked for, in the order in which they are given; none
     /// means all.
@@ -65,15 +67,14 @@ pub(crate) struct Timings {
 /// refused before it is metered.
 ///
 /// # Errors
-/// Each refusal that a model, the queue and the meter have.
+/// Each refusal that the queue, a model and the meter have.
 pub(crate) async fn execute(
     sidecar: &Sidecar,
     execution: Execution<'_>,
     carries: impl FnOnce(&[Tensor]) -> Result<(), Refusal>,
 ) -> Result<Executed, Refusal> {
-    let Execution { call, inputs, wanted } = execution;
-    let Call { id, node, tenant: given, assigned, started, deadline } = call;
-    let loaded = sidecar.models.get(given.tier, assigned).await?;
+    let Execution { call, loaded, inputs, wanted } = execution;
+    let Call { id, node, assigned, started, deadline, .. } = call;
     check_wanted(&wanted, &loaded.model().signature().outputs)?;
     // What does not fit the model waits for nothing, and is in no batch with what does.
     let model = loaded.model();

@@ -1,4 +1,5 @@
-//! The way of one prediction, by whichever protocol it came: decode, execute, encode; in this order.
+//! The way of one prediction, by whichever protocol it came: model, decode, execute, encode; in this
+//! order.
 
 use std::{
     sync::Arc,
@@ -68,13 +69,16 @@ where
     A: Send + 'static,
 {
     let assigned = call.assigned;
+    // Before the body is decoded: what it holds meanwhile is bounded, and what it becomes is so only
+    // from where it waits for a processor.
+    let loaded = sidecar.models.get(call.tenant.tier, assigned).await?;
     let decoding = Instant::now();
     let (request, form) = sidecar.codec.run(body_bytes, decode).await?.map_err(refused)?;
     let decoded = decoding.elapsed();
     let InferRequest { id: request_id, inputs, outputs: wanted, timeout_micros } = request;
     let asked = timeout_micros.and_then(|it| call.started.checked_add(Duration::from_micros(it)));
     let call = Call { deadline: earliest(call.deadline, asked), ..call };
-    let execution = Execution { call, inputs, wanted };
+    let execution = Execution { call, loaded, inputs, wanted };
     let check = |outputs: &[Tensor]| carries(outputs, &form).map_err(refused);
     let Executed { outputs, rows, timings } = execute(sidecar, execution, check).await?;
     let encoding = Instant::now();

@@ -39,6 +39,7 @@ pub(crate) struct Stats {
     pub(crate) meter: MeterStats,
     pub(crate) by_owner: HashMap<Owner, OwnerStats>,
     pub(crate) waiting: usize,
+    pub(crate) waiting_bytes: u64,
     pub(crate) running: usize,
     pub(crate) tenants: usize,
 }
@@ -110,7 +111,7 @@ impl Metrics {
     /// The text of `GET /metrics`.
     pub(crate) fn render(&self, stats: &Stats) -> String {
         with_local_recorder(&self.recorder, || {
-            let Stats { cache, by_owner, meter, waiting, running, tenants } = stats;
+            let Stats { cache, by_owner, meter, waiting, waiting_bytes, running, tenants } = stats;
             by_owner.iter().for_each(|(owner, stats)| of_owner(owner, stats));
             let count = |name: &'static str, value: u64| counter!(name).absolute(value);
             let level = |name: &'static str, value: u64| gauge!(name).set(value as f64);
@@ -137,6 +138,7 @@ impl Metrics {
             level("bulkhead_sidecar_usage_corrupt_bytes", meter.corrupt_bytes);
             level("bulkhead_sidecar_usage_refusing", u64::from(meter.refusing.is_some()));
             level("bulkhead_sidecar_pool_waiting", *waiting as u64);
+            level("bulkhead_sidecar_pool_waiting_bytes", *waiting_bytes);
             level("bulkhead_sidecar_pool_running", *running as u64);
             level("bulkhead_sidecar_tenants", *tenants as u64);
         });
@@ -181,6 +183,7 @@ mod tests {
             meter: MeterStats { backlog_events: 2, ..MeterStats::default() },
             by_owner: HashMap::from([(Owner::Pool, OwnerStats { loads: 5, ..Default::default() })]),
             waiting: 4,
+            waiting_bytes: 8192,
             running: 2,
             tenants: 1,
         };
@@ -199,6 +202,7 @@ mod tests {
             "bulkhead_sidecar_tenant_model_loads_total{tenant=\"(pool)\"} 5",
             "bulkhead_sidecar_usage_backlog_events 2",
             "bulkhead_sidecar_pool_waiting 4",
+            "bulkhead_sidecar_pool_waiting_bytes 8192",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

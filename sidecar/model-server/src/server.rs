@@ -88,6 +88,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     tracing::info!(recovery = ?opened.recovery, "usage log opened");
     let client = http_client(options.token.as_ref())?;
     let store = artifact::Store::open(options.state_dir.join("artifacts"))?;
+    let backend = CpuBackend::default().repacking_into(store.derived().clone());
     let artifacts = Artifacts::new(store, client.clone(), &options.control);
     let (assignments, resources) = Assignments::load(&options.state_dir, data_plane.clone());
     let updates = DeltaClient::new(&options.xds, &options.node_id)?
@@ -101,9 +102,9 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         models: Arc::new(Models::new(
             budget(options.capacity),
             artifacts.clone(),
-            Arc::new(CpuBackend::default()),
+            Arc::new(backend),
         )),
-        compute: Compute::start(options.capacity.order)?,
+        compute: Compute::start(options.capacity)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
         codec: Codec::new(),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     processor,
-    queue::{Batch, Lane, Next, Queue, Refused, Request, Share, Ticket, Time},
+    queue::{Batch, Lane, Next, Queue, Refused, Request, Room, Share, Ticket, Time},
 };
 
 /// Why a request was not executed.
@@ -40,6 +40,7 @@ impl ExecuteError {
     pub const fn problem(&self) -> Problem {
         match self {
             Self::Refused(Refused::TooLate { .. }) => Problem::DeadlineExceeded,
+            Self::Refused(Refused::TooLarge { .. }) => Problem::BodyTooLarge,
             Self::Refused(_) => Problem::Overloaded,
             Self::Panicked => Problem::InferenceFailed,
         }
@@ -105,6 +106,9 @@ struct Job<I, A> {
     told: Told<A>,
 }
 
+/// A request's ticket, and what who asks is to run of it.
+type Submitted<I, A> = (Ticket, Option<Batch<Job<I, A>>>);
+
 type Told<A> = oneshot::Sender<Result<Executed<A>, ExecuteError>>;
 
 impl<K, I, A> Executor<K, I, A>
@@ -114,13 +118,13 @@ where
     A: Send + 'static,
 {
     /// Starts threads that run executions by `run`, which gives an answer for each input, in their
-    /// order; before them, at most `most_waiting` requests wait.
+    /// order; before them, there is `room` for requests to wait.
     ///
     /// # Errors
     /// What the operating system says where it starts no thread.
     pub fn start(
         threads: Threads,
-        most_waiting: usize,
+        room: Room,
         run: impl Fn(Vec<I>) -> Vec<A> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let lanes: &[Lane] = match threads {
@@ -128,7 +132,7 @@ where
             Threads::InTwoLanes(_) => &[Lane::Guaranteed, Lane::Spare],
         };
         let (Threads::Alike(count) | Threads::InTwoLanes(count)) = threads;
-        let queue = Queue::new(most_waiting, count);
+        let queue = Queue::new(room, count);
         let executor = Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State { queue, stopped: false }),
@@ -162,9 +166,9 @@ where
     /// [`ExecuteError`].
     pub async fn run(&self, request: Request<K, I>) -> Result<Executed<A>, ExecuteError> {
         let (told, answered) = oneshot::channel();
-        let Request { tenant, kind, rows, join, deadline, payload } = request;
+        let Request { tenant, kind, rows, bytes, join, deadline, payload } = request;
         let payload = Job { input: payload, told };
-        let request = Request { tenant, kind, rows, join, deadline, payload };
+        let request = Request { tenant, kind, rows, bytes, join, deadline, payload };
         let (ticket, brief) = self.inner.submit(request)?;
         match brief {
             Some(batch) => self.inner.execute(batch),
@@ -206,6 +210,11 @@ where
         self.inner.lock().queue.waiting()
     }
 
+    /// How much memory they hold.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.inner.lock().queue.waiting_bytes()
+    }
+
     /// How many executions run now.
     pub fn running(&self) -> usize {
         self.inner.lock().queue.running()
@@ -237,11 +246,7 @@ impl<K, I, A> Inner<K, I, A> {
 
 impl<K: Clone + Eq + std::hash::Hash, I, A> Inner<K, I, A> {
     /// Lets a request in; with it, where it is brief and may run at once, what the caller is to run.
-    #[allow(clippy::type_complexity, reason = "a ticket and perhaps a batch")]
-    fn submit(
-        &self,
-        request: Request<K, Job<I, A>>,
-    ) -> Result<(Ticket, Option<Batch<Job<I, A>>>), ExecuteError> {
+    fn submit(&self, request: Request<K, Job<I, A>>) -> Result<Submitted<I, A>, ExecuteError> {
         let mut state = self.lock();
         let (now, queue) = (self.now(), &mut state.queue);
         let known = queue.known_cost(&request.kind, request.rows);

@@ -47,7 +47,7 @@ impl Loaded {
     pub fn new(model: Arc<dyn Model>, artifact: Mapped) -> Self {
         // Asked once, so that what was added to the sums is what is taken from them.
         let footprint = Footprint {
-            mapped_bytes: artifact.len() as u64,
+            mapped_bytes: artifact.mapped_bytes() + model.mapped_bytes(),
             private_bytes: model.private_bytes(),
             device_bytes: 0,
         };

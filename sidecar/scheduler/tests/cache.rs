@@ -23,8 +23,10 @@ use tenancy::Digest;
 /// Each artifact of these tests has ten bytes.
 const FILE_BYTES: u64 = 10;
 
+#[derive(Default)]
 struct Fake {
     private_bytes: u64,
+    mapped_bytes: u64,
     signature: Signature,
 }
 
@@ -43,6 +45,10 @@ impl Model for Fake {
 
     fn private_bytes(&self) -> u64 {
         self.private_bytes
+    }
+
+    fn mapped_bytes(&self) -> u64 {
+        self.mapped_bytes
     }
 }
 
@@ -66,7 +72,7 @@ impl Files {
     }
 
     fn loaded(&self, name: &str, private_bytes: u64) -> Loaded {
-        let fake = Fake { private_bytes, signature: Signature::default() };
+        let fake = Fake { private_bytes, ..Fake::default() };
         Loaded::new(Arc::new(fake), self.map(name))
     }
 }
@@ -102,6 +108,19 @@ async fn a_model_is_loaded_once_and_then_found() {
     assert_eq!((stats.loads, stats.hits, stats.models), (1, 1, 1));
     assert_eq!((stats.held.mapped_bytes, stats.held.private_bytes), (FILE_BYTES, 5));
     assert_eq!(stats.budget.mapped_bytes, 1000);
+}
+
+#[tokio::test]
+async fn what_a_model_maps_beside_its_file_is_of_the_mapped_budget() {
+    let (files, cache) = (Files::new(), cache(50, 1000));
+    for name in ["a", "b"] {
+        let fake = Fake { mapped_bytes: 30, private_bytes: 5, ..Fake::default() };
+        let loaded = Loaded::new(Arc::new(fake), files.map(name));
+        cache.get_or_load(&key(name), move || Ok(loaded)).await.unwrap();
+        let held = cache.stats().held;
+        assert_eq!((held.mapped_bytes, held.private_bytes), (FILE_BYTES + 30, 5));
+    }
+    assert_eq!(cache.stats().evictions, 1);
 }
 
 #[tokio::test]

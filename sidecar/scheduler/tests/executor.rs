@@ -16,7 +16,7 @@ use std::{
 
 use scheduler::{
     ExecuteError, Executor, Threads,
-    queue::{Join, Refused, Request, Share},
+    queue::{Join, Refused, Request, Room, Share},
 };
 use tenancy::{TenantId, problem::Problem};
 
@@ -24,7 +24,8 @@ type Job = Box<dyn FnOnce() -> String + Send>;
 type Jobs = Executor<&'static str, Job, String>;
 
 fn jobs(threads: Threads) -> Jobs {
-    Executor::start(threads, 100, |jobs: Vec<Job>| jobs.into_iter().map(|job| job()).collect())
+    let room = Room { requests: 100, bytes: 1000 };
+    Executor::start(threads, room, |jobs: Vec<Job>| jobs.into_iter().map(|job| job()).collect())
         .unwrap()
 }
 
@@ -34,7 +35,8 @@ fn tenant(name: &str) -> TenantId {
 
 fn request(of: &str, job: impl FnOnce() -> String + Send + 'static) -> Request<&'static str, Job> {
     let payload: Job = Box::new(job);
-    Request { tenant: tenant(of), kind: "job", rows: 1, join: None, deadline: None, payload }
+    let (join, deadline) = (None, None);
+    Request { tenant: tenant(of), kind: "job", rows: 1, bytes: 0, join, deadline, payload }
 }
 
 /// Submits a request and does not wait for it.
@@ -143,6 +145,37 @@ async fn a_tenant_with_too_much_waiting_is_refused_and_its_neighbour_is_not() {
     running.await.unwrap();
     waiting.await.unwrap();
     neighbour.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_holds_more_memory_than_its_part_makes_room_and_is_told() {
+    let jobs = jobs(Threads::Alike(1));
+    let (go, started, job) = blocker();
+    let mut running = pin!(jobs.run(request("a", job)));
+    assert!(submitted(&mut running).is_pending());
+    started.recv().unwrap();
+    let sized = |of: &str, bytes| Request { bytes, ..request(of, thread_name) };
+    let mut first = pin!(jobs.run(sized("a", 600)));
+    let mut newest = pin!(jobs.run(sized("a", 400)));
+    assert!(submitted(&mut first).is_pending() && submitted(&mut newest).is_pending());
+    assert_eq!(jobs.waiting_bytes(), 1000);
+
+    let refused = jobs.run(sized("a", 1)).await.unwrap_err();
+    assert_eq!(refused, ExecuteError::Refused(Refused::BytesFull { most: 1000 }));
+    assert_eq!((refused.problem(), refused.reason()), (Problem::Overloaded, "queue_bytes_full"));
+    let too_large = jobs.run(sized("b", 1001)).await.unwrap_err();
+    assert_eq!((too_large.problem(), too_large.reason()), (Problem::BodyTooLarge, "too_large"));
+
+    let mut neighbour = pin!(jobs.run(sized("b", 300)));
+    assert!(submitted(&mut neighbour).is_pending());
+    let put_out = Err(ExecuteError::Refused(Refused::BytesFull { most: 1000 }));
+    assert_eq!(submitted(&mut newest), Poll::Ready(put_out));
+    assert_eq!((jobs.waiting(), jobs.waiting_bytes()), (2, 900));
+    drop(go);
+    running.await.unwrap();
+    first.await.unwrap();
+    neighbour.await.unwrap();
+    assert_eq!(jobs.waiting_bytes(), 0);
 }
 
 #[tokio::test]

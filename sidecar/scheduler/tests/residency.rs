@@ -134,6 +134,75 @@ fn a_tenant_at_its_ceiling_makes_room_of_its_own() {
     assert!(matches!(refused, NoRoom::Tenant { ceiling_bytes: 200, .. }), "{refused}");
 }
 
+#[test]
+fn what_is_pinned_does_not_go_for_its_own_tenants_ceiling() {
+    let mut models = Residency::new(budget(1000, 0));
+    let ceiling = TenantTerms { floor_bytes: 0, ceiling_bytes: Some(300) };
+    models.set_terms(Terms {
+        tenants: HashMap::from([(tenant("a"), ceiling)]),
+        models: HashMap::from([pinned(own("a", "stays")), pinned(own("a", "stays-too"))]),
+    });
+    for name in ["stays", "1", "2"] {
+        keep(&mut models, own("a", name), 100).unwrap();
+    }
+    // The pinned one is the one used longest ago.
+    assert_eq!(keep(&mut models, own("a", "3"), 100).unwrap(), [own("a", "1")]);
+    let gone = keep(&mut models, own("a", "stays-too"), 150).unwrap();
+    assert_eq!(gone, [own("a", "2"), own("a", "3")]);
+
+    let refused = keep(&mut models, own("a", "4"), 60).unwrap_err();
+    let expected = NoRoom::Pinned { model_bytes: 60, ceiling_bytes: 300, pinned_bytes: 250 };
+    assert_eq!(refused, expected);
+    assert!(refused.to_string().contains("pinned: raise the ceiling"), "{refused}");
+    assert_eq!(models.len(), 2, "something went for what found no room");
+    keep(&mut models, own("a", "5"), 50).unwrap();
+    // A neighbour has no part in it.
+    keep(&mut models, own("b", "m"), 100).unwrap();
+}
+
+#[test]
+fn a_model_that_finds_no_room_replaces_nothing() {
+    let mut models = Residency::new(budget(200, 0));
+    let ceiling = TenantTerms { floor_bytes: 0, ceiling_bytes: Some(150) };
+    models.set_terms(Terms {
+        tenants: HashMap::from([(tenant("a"), ceiling)]),
+        models: HashMap::from([pinned(own("b", "stays"))]),
+    });
+    keep(&mut models, own("b", "stays"), 50).unwrap();
+    models.keep(own("a", "m"), budget(100, 0), MS, ()).unwrap();
+    for (bytes, why) in [(201, "node"), (160, "tenant")] {
+        let refused = keep(&mut models, own("a", "m"), bytes).unwrap_err();
+        let is_it = match why {
+            "node" => matches!(refused, NoRoom::Node { .. }),
+            _ => matches!(refused, NoRoom::Tenant { .. }),
+        };
+        assert!(is_it, "{refused}");
+        assert!(models.get(&own("a", "m")).is_some(), "what was there went for {why}");
+        assert_eq!(models.held(), budget(150, 0));
+    }
+    let refused = keep(&mut models, own("b", "stays"), 201).unwrap_err();
+    assert!(matches!(refused, NoRoom::Node { .. }), "{refused}");
+    // What is replaced makes room for what replaces it, and is not told as gone.
+    assert!(keep(&mut models, own("a", "m"), 150).unwrap().is_empty());
+    assert_eq!((models.held(), models.len()), (budget(200, 0), 2));
+    let used: Vec<_> = models.by_tenant().map(|(id, bytes)| (id.to_string(), bytes)).collect();
+    assert!(used.contains(&("a".to_owned(), 150)), "{used:?}");
+}
+
+#[test]
+fn a_replacement_that_only_pinned_models_could_make_room_for_is_refused_and_the_old_one_stays() {
+    let mut models = Residency::new(budget(300, 0));
+    models.set_terms(Terms { models: HashMap::from([pinned(own("a", "m"))]), ..Terms::default() });
+    keep(&mut models, own("a", "m"), 200).unwrap();
+    keep(&mut models, pooled("b"), 100).unwrap();
+    let refused = keep(&mut models, pooled("b"), 101).unwrap_err();
+    assert!(matches!(refused, NoRoom::Kept { .. }), "{refused}");
+    assert!(models.get(&pooled("b")).is_some());
+    // Used longest ago, and worth least: it is replaced all the same, and nothing else goes.
+    assert!(keep(&mut models, pooled("b"), 90).unwrap().is_empty());
+    assert_eq!((models.held(), models.len()), (budget(290, 0), 2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -166,15 +235,16 @@ proptest! {
                 match models.keep(key.clone(), footprint, MS * load, footprint) {
                     Ok(gone) => {
                         held.insert(key.clone(), footprint);
-                        for (key, _) in &gone {
-                            prop_assert!(held.remove(key).is_some());
+                        for (gone, _) in &gone {
+                            prop_assert!(*gone != key && held.remove(gone).is_some());
                         }
                     }
-                    Err(_) => _ = held.remove(&key),
+                    // Nothing changes, and what was there under the key stays.
+                    Err(_) => prop_assert_eq!(models.get(&key), held.get(&key)),
                 }
+                prop_assert!(!was_pinned || held.contains_key(&stays));
                 if of != 1 {
                     prop_assert!(of_tenant(&held, "org_1") >= before.min(80));
-                    prop_assert!(!was_pinned || held.contains_key(&stays));
                 }
                 prop_assert!(of_tenant(&held, "org_1") <= 200);
             }

@@ -7,6 +7,7 @@ mod confined;
 mod convert;
 mod edges;
 mod graph;
+mod matrices;
 mod misread;
 pub(crate) mod model;
 mod planned;
@@ -15,7 +16,7 @@ mod run;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use artifact::{Mapped, Package, SectionKind};
+use artifact::{Derived, Mapped, Package, SectionKind};
 use kernels::Helpers;
 
 use crate::{Backend, Limits, LoadError, Model, Signature, cpu::run::Workspace, plan::PackedPlan};
@@ -37,18 +38,25 @@ use crate::{Backend, Limits, LoadError, Model, Signature, cpu::run::Workspace, p
 pub struct CpuBackend {
     limits: Limits,
     workspaces: Arc<Workspaces>,
+    repacked: Option<Derived>,
 }
 
 impl CpuBackend {
     /// A backend that holds every request to `limits`. Its models share the memory that requests
     /// need while they run, as much as ran at once. It uses every core that the process may.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, workspaces: Arc::default() }
+        Self { limits, ..Self::default() }
     }
 
     /// As [`CpuBackend::new`], on at most `cores` cores: with 1, no request is divided.
     pub fn with_cores(limits: Limits, cores: usize) -> Self {
-        Self { limits, workspaces: Arc::new(Workspaces::for_cores(cores)) }
+        Self { limits, workspaces: Arc::new(Workspaces::for_cores(cores)), repacked: None }
+    }
+
+    /// Keeps in `files` what it packs again of packages that have no panels for this processor, so
+    /// that this is done once for all processes of a node. Without, each load does it, into memory.
+    pub fn repacking_into(self, files: Derived) -> Self {
+        Self { repacked: Some(files), ..self }
     }
 }
 
@@ -65,7 +73,9 @@ impl Backend for CpuBackend {
         let workspaces = Arc::clone(&self.workspaces);
         if package.section(SectionKind::Plan).is_some() {
             let plan = PackedPlan::open(package)?;
-            return Ok(Arc::new(planned::PlannedModel::load(plan, self.limits, workspaces)?));
+            let repacked = self.repacked.as_ref();
+            let model = planned::PlannedModel::load(plan, self.limits, workspaces, repacked)?;
+            return Ok(Arc::new(model));
         }
         let source = package.section(SectionKind::Source).ok_or(LoadError::NoSource)?;
         let mut model = model::CpuModel::load(source, self.limits, workspaces)?;
@@ -76,6 +86,24 @@ impl Backend for CpuBackend {
     fn name(&self) -> &'static str {
         "cpu"
     }
+}
+
+/// Whether a package has a plan and no panels for this processor, so that a node like this machine
+/// packs them again.
+///
+/// # Errors
+/// [`LoadError`] where its plan cannot be run.
+pub fn is_packed_again(package: &Package) -> Result<bool, LoadError> {
+    if package.section(SectionKind::Plan).is_none() {
+        return Ok(false);
+    }
+    let plan = PackedPlan::open(Package::open(package.file().clone())?)?;
+    Ok(matrices::readable(&plan).is_none())
+}
+
+/// How many columns a panel has that the kernels of this processor read.
+pub fn lanes() -> usize {
+    kernels::lanes()
 }
 
 /// Puts what a package says that its model was trained on where an ONNX file says it, so that

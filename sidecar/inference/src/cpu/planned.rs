@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use kernels::PanelShape;
+use artifact::Derived;
 
 use super::{
     Workspaces,
     confined::confined,
-    run::{self, Matrices, Shared},
+    matrices::Matrices,
+    run::{self, Shared},
 };
 use crate::{
     InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec,
-    plan::{ArchivedPlace, PackedPlan, PlanError},
+    plan::{ArchivedPlace, PackedPlan},
 };
 
 /// What a model takes in memory beside its signature and its file, rounded up.
@@ -31,10 +32,11 @@ impl PlannedModel {
         plan: PackedPlan,
         limits: Limits,
         workspaces: Arc<Workspaces>,
+        repacked: Option<&Derived>,
     ) -> Result<Self, LoadError> {
         let mut signature = signature(&plan)?;
         super::say_trained_on(plan.package(), &mut signature);
-        let matrices = matrices(&plan)?;
+        let matrices = Matrices::of(&plan, repacked)?;
         let max_batch = batch_within(&plan, limits)?;
         Ok(Self { plan, signature, matrices, max_batch, limits, workspaces })
     }
@@ -94,6 +96,10 @@ impl Model for PlannedModel {
         let kept = signature.chain(metadata).sum::<usize>() as u64;
         OWN_BYTES + kept + self.matrices.private_bytes()
     }
+
+    fn mapped_bytes(&self) -> u64 {
+        self.matrices.mapped_bytes()
+    }
 }
 
 fn signature(plan: &PackedPlan) -> Result<Signature, LoadError> {
@@ -116,34 +122,6 @@ fn signature(plan: &PackedPlan) -> Result<Signature, LoadError> {
         outputs: header.outputs.iter().map(spec).collect::<Result<_, _>>()?,
         metadata: metadata.map(|it| (it.0.as_str().to_owned(), it.1.as_str().to_owned())).collect(),
     })
-}
-
-/// The layout that this processor's kernels read, or one made of another.
-fn matrices(plan: &PackedPlan) -> Result<Matrices, LoadError> {
-    let rows = plan.plan();
-    let lanes = kernels::lanes();
-    let readable =
-        |at: &usize| rows.layouts.get(*at).is_some_and(|it| it.lanes.to_native() as usize == lanes);
-    if let Some(layout) = (0..rows.layouts.len()).find(readable) {
-        return Ok(Matrices::Mapped { layout });
-    }
-    if rows.matrices.is_empty() {
-        return Ok(Matrices::Mapped { layout: 0 });
-    }
-    tracing::info!(lanes, "no panels of a package are for this processor: they are packed again");
-    let mapped = Matrices::Mapped { layout: 0 };
-    let refused = |detail: String| PlanError::Malformed { detail };
-    let (mut bytes, mut starts) = (vec![], vec![]);
-    for at in 0..rows.matrices.len() {
-        let panels = mapped.panels(plan, at as u32).map_err(|fault| refused(fault.to_string()))?;
-        let shape = PanelShape { lanes, ..*panels.shape() };
-        let (weights, bias) = panels.unpack();
-        starts.push(bytes.len());
-        shape
-            .pack(&weights, shape.has_bias.then_some(&*bias), &mut bytes)
-            .map_err(|error| refused(error.to_string()))?;
-    }
-    Ok(Matrices::Repacked { lanes, bytes: run::AlignedBytes::of(&bytes), starts })
 }
 
 /// The most rows with which no tensor of the plan passes the limit; sizes are taken to grow with

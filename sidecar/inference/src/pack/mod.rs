@@ -33,8 +33,8 @@ pub struct Pack {
     /// file cannot be had back.
     pub with_source: bool,
     /// The layouts in which weights are packed, by how many columns their panels have: one for each
-    /// kind of processor among the nodes. A node that reads none of them packs the weights again
-    /// when it loads the model, into memory of its own.
+    /// kind of processor among the nodes. A node that reads none of them packs the weights again,
+    /// once, into a file beside the package in its store.
     pub lanes: Vec<usize>,
 }
 

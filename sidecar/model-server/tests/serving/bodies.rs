@@ -17,7 +17,7 @@ use crate::{
     plane::{PATIENCE, Plane, model},
 };
 
-async fn small_limit() -> (Plane, Home, Sidecar) {
+pub async fn small_limit() -> (Plane, Home, Sidecar) {
     let mut plane = Plane::start().await;
     let digest = plane.artifact(onnx("ua"));
     plane.assign("ua", "bridge", vec![model("air-time", "1", "m", digest, &["ua"])]);

@@ -18,13 +18,13 @@ use crate::{
 
 /// What these tests need of `ModelInferRequest`.
 #[derive(Clone, PartialEq, Message)]
-struct Infer {
+pub struct Infer {
     #[prost(string, tag = "1")]
     model_name: String,
     #[prost(string, tag = "2")]
     model_version: String,
     #[prost(string, tag = "3")]
-    id: String,
+    pub id: String,
     #[prost(message, repeated, tag = "5")]
     inputs: Vec<Input>,
     #[prost(bytes = "vec", repeated, tag = "7")]
@@ -32,7 +32,7 @@ struct Infer {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Input {
+pub struct Input {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -54,13 +54,13 @@ struct Inferred {
 
 /// How a call ended.
 #[derive(Debug, PartialEq, Eq)]
-struct Ended {
-    status: String,
-    code: String,
-    message: Bytes,
+pub struct Ended {
+    pub status: String,
+    pub code: String,
+    pub message: Bytes,
 }
 
-fn infer(model: &str, version: &str) -> Infer {
+pub fn infer(model: &str, version: &str) -> Infer {
     let tensors = flight_tensors();
     let inputs = tensors.iter().map(|tensor| Input {
         name: tensor.name().to_owned(),
@@ -76,9 +76,9 @@ fn infer(model: &str, version: &str) -> Infer {
     }
 }
 
-type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
+pub type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
 
-async fn connected(sidecar: &Sidecar) -> Sender {
+pub async fn connected(sidecar: &Sidecar) -> Sender {
     let stream = UnixStream::connect(&sidecar.socket).await.unwrap();
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (sender, connection) = handshake.await.unwrap();
@@ -86,7 +86,7 @@ async fn connected(sidecar: &Sidecar) -> Sender {
     sender
 }
 
-fn framed(message: &impl Message) -> Bytes {
+pub fn framed(message: &impl Message) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(0);
     body.put_u32(message.encoded_len() as u32);
@@ -94,7 +94,7 @@ fn framed(message: &impl Message) -> Bytes {
     body.freeze()
 }
 
-async fn send(
+pub async fn send(
     sender: &mut Sender,
     method: &str,
     passport: &str,
@@ -121,7 +121,12 @@ async fn send(
     Ended { status, code, message: bytes.slice(bytes.len().min(5)..) }
 }
 
-async fn call(sidecar: &Sidecar, method: &str, passport: &str, message: &impl Message) -> Ended {
+pub async fn call(
+    sidecar: &Sidecar,
+    method: &str,
+    passport: &str,
+    message: &impl Message,
+) -> Ended {
     let mut sender = connected(sidecar).await;
     send(&mut sender, method, passport, Full::new(framed(message)).boxed()).await
 }

@@ -20,6 +20,7 @@ use crate::plane::{PATIENCE, PLANE, Plane, until};
 pub struct Home {
     pub folder: TempDir,
     pub max_body_bytes: u64,
+    pub capacity: Capacity,
     pub metrics: Option<SocketAddr>,
     pub token: Option<NodeToken>,
     pub operators: Vec<OperatorDigest>,
@@ -56,6 +57,7 @@ impl Home {
         Self {
             folder: tempfile::tempdir().unwrap(),
             max_body_bytes,
+            capacity: Capacity::default(),
             metrics: None,
             token: None,
             operators: vec![],
@@ -92,7 +94,7 @@ impl Home {
             node_id: "sidecar-1".to_owned(),
             data_plane: PLANE.to_owned(),
             max_body_bytes: self.max_body_bytes,
-            capacity: Capacity::default(),
+            capacity: self.capacity,
             metrics: self.metrics,
             operators: self.operators.clone(),
             take_over,
@@ -112,8 +114,14 @@ impl Home {
 
     /// Starts a sidecar that has taken what the plane assigns.
     pub async fn start_ready(&self, plane: &Plane) -> Sidecar {
+        let streams_before: Vec<_> =
+            plane.proxies.list().iter().map(|it| it.connected_since).collect();
         let sidecar = self.start(plane).await;
-        until("the sidecar", || (!plane.proxies.list().is_empty()).then_some(())).await;
+        // One that was stopped just now may still be taken for connected.
+        let is_new = |it: &xds::ProxyStatus| {
+            it.is_connected() && !streams_before.contains(&it.connected_since)
+        };
+        until("the sidecar", || plane.proxies.list().iter().any(is_new).then_some(())).await;
         let progress = plane.push().await;
         assert_eq!(progress.accepted, ["sidecar-1"], "{progress:?}");
         sidecar
@@ -232,6 +240,16 @@ pub fn flight() -> Value {
         input("sched_minutes", "FP32", json!(375)),
         input("dep_delay", "FP32", json!(4)),
     ]})
+}
+
+/// A request for the same flight `rows` times.
+pub fn flights(rows: usize) -> Value {
+    let mut request = flight();
+    for input in request["inputs"].as_array_mut().unwrap() {
+        input["data"] = json!(vec![input["data"][0].clone(); rows]);
+        input["shape"] = json!([rows, 1]);
+    }
+    request
 }
 
 /// The same flight in tensors.

@@ -22,7 +22,7 @@ fn serving() -> Serving {
 }
 
 /// A sidecar whose metrics are asked at the returned address.
-async fn with_metrics(plane: &Plane) -> (Home, Sidecar, String) {
+pub async fn with_metrics(plane: &Plane) -> (Home, Sidecar, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let home = Home { metrics: Some(free), ..Home::new() };
     let sidecar = home.start_ready(plane).await;
@@ -30,7 +30,7 @@ async fn with_metrics(plane: &Plane) -> (Home, Sidecar, String) {
 }
 
 /// The value of a metric, by its name and labels.
-async fn metric(url: &str, name: &str) -> f64 {
+pub async fn metric(url: &str, name: &str) -> f64 {
     let text = plain_client().build().unwrap().get(url).send().await.unwrap().text().await.unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0.0, |value| value.parse().unwrap())

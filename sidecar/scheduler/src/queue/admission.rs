@@ -4,14 +4,15 @@ use std::hash::Hash;
 
 use tenancy::TenantId;
 
-use super::{Flow, Queue, Refused, Request, Ticket, Time, Waiting};
+use super::{Queue, Refused, Request, Ticket, Time, Waiting};
 
 impl<K: Clone + Eq + Hash, T> Queue<K, T> {
     /// Lets a request wait for a processor.
     ///
     /// Where as many wait as may, it takes the place of the newest request of the tenant of which
     /// most wait, which is refused for it ([`Queue::take_refused`]): one tenant's flood does not fill
-    /// the queue of the others.
+    /// the queue of the others. Where what waits holds as much memory as may, whoever holds the most of
+    /// it for its weight makes room likewise (`room.rs`).
     ///
     /// # Errors
     /// [`Refused`], with what came with the request.
@@ -20,7 +21,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
             return Err((request.payload, refused));
         }
         let at = self.flow_of(now, &request.tenant);
-        if let Err(refused) = self.make_room(at) {
+        if let Err(refused) = self.make_room(at, request.bytes) {
             return Err((request.payload, refused));
         }
         if let Some(flow) = self.flows.get_mut(at) {
@@ -29,9 +30,11 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let ticket = Ticket(self.name());
         let held_until = self.hold(at, ticket, now, &request);
         self.held.extend(held_until.map(|until| (until, ticket)));
-        self.change(at, |flow| match held_until {
-            Some(_) => flow.held += 1,
-            None => _ = flow.due.insert(ticket),
+        self.bytes = self.bytes.saturating_add(request.bytes);
+        self.change(at, |flow| {
+            flow.bytes = flow.bytes.saturating_add(request.bytes);
+            let to = if held_until.is_some() { &mut flow.held } else { &mut flow.due };
+            to.insert(ticket);
         });
         self.waiting.insert(ticket, Waiting { flow: at, request, arrived: now, held_until });
         Ok(ticket)
@@ -63,7 +66,8 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
     /// Takes a request out of all lists.
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Waiting<K, T>> {
         let waiting = self.waiting.remove(&ticket)?;
-        let rows = waiting.request.rows;
+        let (rows, bytes) = (waiting.request.rows, waiting.request.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
         if let Some(company) = self.companies.get_mut(&waiting.request.kind) {
             company.remove(waiting.flow, ticket, rows);
             if company.is_empty() {
@@ -75,8 +79,9 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         }
         let (is_held, now) = (waiting.held_until.is_some(), self.now);
         self.change(waiting.flow, |flow| {
+            flow.bytes = flow.bytes.saturating_sub(bytes);
             if is_held {
-                flow.held = flow.held.saturating_sub(1);
+                flow.held.remove(&ticket);
                 // It was not listed, so its tenant may have been left behind.
                 flow.tag = flow.tag.max(now);
             } else {
@@ -84,31 +89,5 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
             }
         });
         Some(waiting)
-    }
-
-    fn make_room(&mut self, at: usize) -> Result<(), Refused> {
-        let Some(flow) = self.flows.get(at) else { return Ok(()) };
-        let (waiting, most) = (flow.waiting(), flow.share.waiting);
-        if waiting >= most as usize {
-            return Err(Refused::TenantFull { most });
-        }
-        if self.waiting.len() < self.most_waiting {
-            return Ok(());
-        }
-        let full = Refused::Full { most: self.most_waiting };
-        let longest = self.flows.iter().max_by_key(|flow| flow.waiting()).ok_or(full)?;
-        if longest.waiting() <= waiting + 1 {
-            return Err(full);
-        }
-        let newest = longest.due.last().copied().or_else(|| self.newest_held(longest));
-        let pushed_out = newest.and_then(|ticket| self.take(ticket)).ok_or(full)?;
-        self.refused.push((pushed_out.request.payload, full));
-        Ok(())
-    }
-
-    fn newest_held(&self, flow: &Flow) -> Option<Ticket> {
-        let at = self.by_tenant.get(&flow.tenant)?;
-        let of_flow = |ticket: &&Ticket| self.waiting.get(ticket).is_some_and(|it| it.flow == *at);
-        self.held.iter().map(|(_, ticket)| ticket).filter(of_flow).max().copied()
     }
 }

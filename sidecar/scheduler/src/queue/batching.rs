@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let at = waiting.flow;
         self.held.remove(&(until, ticket));
         self.change(at, |flow| {
-            flow.held = flow.held.saturating_sub(1);
+            flow.held.remove(&ticket);
             flow.due.insert(ticket);
         });
     }

@@ -1,6 +1,6 @@
 //! One tenant's requests, and where it is in virtual time.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 use tenancy::TenantId;
 
@@ -17,8 +17,10 @@ pub(super) struct Flow {
     pub(super) listed: Option<Tag>,
     /// Requests that may run, in the order in which they came.
     pub(super) due: BTreeSet<Ticket>,
-    /// How many more wait for company.
-    pub(super) held: usize,
+    /// Those that wait for company, in the same order.
+    pub(super) held: BTreeSet<Ticket>,
+    /// The memory that both hold.
+    pub(super) bytes: u64,
     /// How many of its executions run.
     pub(super) running: u32,
     pub(super) credit: Credit,
@@ -32,14 +34,28 @@ impl Flow {
             tag: Tag::default(),
             listed: None,
             due: BTreeSet::new(),
-            held: 0,
+            held: BTreeSet::new(),
+            bytes: 0,
             running: 0,
             credit: Credit::new(now),
         }
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.due.len() + self.held
+        self.due.len() + self.held.len()
+    }
+
+    /// The newest of its requests that wait, of those before `end` where one is said.
+    pub(super) fn newest(&self, end: Option<Ticket>) -> Option<Ticket> {
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let before =
+            |all: &BTreeSet<Ticket>| all.range((Bound::Unbounded, end)).next_back().copied();
+        before(&self.due).max(before(&self.held))
+    }
+
+    /// What it would hold for its weight with `bytes` in all. Tenants are compared by it.
+    pub(super) fn load(&self, bytes: u64) -> u128 {
+        (u128::from(bytes) << 60) / self.share.weight()
     }
 
     /// Whether one more execution of it may run.

@@ -16,6 +16,7 @@ mod cost;
 mod flow;
 mod guarantee;
 mod request;
+mod room;
 mod share;
 mod tag;
 mod tenants;
@@ -28,7 +29,7 @@ use std::{
 
 use tenancy::TenantId;
 
-pub use request::{Batch, Join, Member, Next, Refused, Request, RunId, Ticket, Time};
+pub use request::{Batch, Join, Member, Next, Refused, Request, Room, RunId, Ticket, Time};
 pub use share::{Priority, Share};
 
 use company::Company;
@@ -51,7 +52,9 @@ pub enum Lane {
 /// Requests that wait, by tenant. `K` is the kind of execution, `T` what callers attach.
 #[derive(Debug)]
 pub struct Queue<K, T> {
-    most_waiting: usize,
+    room: Room,
+    /// The memory that all requests hold that wait.
+    bytes: u64,
     flows: Vec<Flow>,
     by_tenant: HashMap<TenantId, usize>,
     vacant: Vec<usize>,
@@ -99,10 +102,11 @@ struct Part {
 }
 
 impl<K: Clone + Eq + Hash, T> Queue<K, T> {
-    /// An empty queue of at most `most_waiting` requests, before `processors` processors.
-    pub fn new(most_waiting: usize, processors: usize) -> Self {
+    /// An empty queue with `room` for requests, before `processors` processors.
+    pub fn new(room: Room, processors: usize) -> Self {
         Self {
-            most_waiting,
+            room,
+            bytes: 0,
             flows: vec![],
             by_tenant: HashMap::new(),
             vacant: vec![],
@@ -169,6 +173,11 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// How much memory they hold.
+    pub const fn waiting_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many requests of `tenant` wait.

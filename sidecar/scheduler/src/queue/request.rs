@@ -17,6 +17,8 @@ pub struct Request<K, T> {
     pub kind: K,
     /// How many rows it has.
     pub rows: u64,
+    /// How much memory its payload holds while it waits.
+    pub bytes: u64,
     /// Whether it may run together with others of its kind.
     pub join: Option<Join>,
     /// When its answer is worth nothing any more.
@@ -76,6 +78,15 @@ pub enum Next<T> {
     Nothing,
 }
 
+/// What may wait on a node, of all tenants together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// The most requests.
+    pub requests: usize,
+    /// The most bytes of them: see [`Request::bytes`].
+    pub bytes: u64,
+}
+
 /// Why a request is not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -90,6 +101,27 @@ pub enum Refused {
     Full {
         /// The most that may wait.
         most: usize,
+    },
+    /// As much memory as may is held by what waits, and of no tenant more for its weight than of this
+    /// one with the request: it has its part.
+    #[error(
+        "expected fewer bytes of this tenant to be waiting, of the {most} on this node: try again \
+         later"
+    )]
+    BytesFull {
+        /// The most bytes that may wait.
+        most: u64,
+    },
+    /// It alone holds more memory than all that waits may.
+    #[error(
+        "expected a request of at most {most} bytes in memory, found {bytes}: ask for fewer rows at \
+         once"
+    )]
+    TooLarge {
+        /// What it holds.
+        bytes: u64,
+        /// The most bytes that may wait.
+        most: u64,
     },
     /// It would be answered too late.
     #[error("expected {left:?} to be enough for this request, found that it takes {needs:?}")]
@@ -107,6 +139,8 @@ impl Refused {
         match self {
             Self::TenantFull { .. } => "tenant_queue_full",
             Self::Full { .. } => "queue_full",
+            Self::BytesFull { .. } => "queue_bytes_full",
+            Self::TooLarge { .. } => "too_large",
             Self::TooLate { .. } => "deadline",
         }
     }

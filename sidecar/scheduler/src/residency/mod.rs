@@ -51,6 +51,19 @@ pub enum NoRoom {
         /// What its tenant may take.
         ceiling_bytes: u64,
     },
+    /// What its tenant may take is taken by pinned models of its own.
+    #[error(
+        "expected room for a model of {model_bytes} bytes within its tenant's ceiling of \
+         {ceiling_bytes}, found {pinned_bytes} of it pinned: raise the ceiling, or pin less"
+    )]
+    Pinned {
+        /// What the model takes.
+        model_bytes: u64,
+        /// What its tenant may take.
+        ceiling_bytes: u64,
+        /// What the tenant's pinned models take.
+        pinned_bytes: u64,
+    },
     /// What would have to go is pinned, or within its tenant's floor.
     #[error(
         "expected room for a model of {model:?}, found all of it pinned or within tenants' floors: \
@@ -121,11 +134,12 @@ impl<V> Residency<V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// Keeps a model that took `load` to load, and returns what had to go for it: models of its own
-    /// tenant where that is above its ceiling, and the least valuable of all where the budget is.
+    /// Keeps a model that took `load` to load, in the place of the one under its key, and returns what
+    /// else had to go for it: models of its own tenant where that is above its ceiling, and the least
+    /// valuable of all where the budget is. What is pinned goes for neither.
     ///
     /// # Errors
-    /// [`NoRoom`], and then nothing goes.
+    /// [`NoRoom`], and then nothing goes: what was there under the key stays.
     pub fn keep(
         &mut self,
         key: ModelKey,
@@ -133,8 +147,8 @@ impl<V> Residency<V> {
         load: Duration,
         value: V,
     ) -> Result<Vec<(ModelKey, V)>, NoRoom> {
-        self.remove(&key);
         let going = self.what_goes_for(&key, footprint)?;
+        self.remove(&key);
         let gone = going
             .into_iter()
             .filter_map(|key| {
@@ -205,6 +219,8 @@ impl<V> Residency<V> {
         Some((place.0, value))
     }
 
+    /// The models that make room for `model`. What is under `key` itself is none of them: it is
+    /// replaced, and counted as gone.
     fn what_goes_for(
         &self,
         key: &ModelKey,
@@ -216,10 +232,10 @@ impl<V> Residency<V> {
         let mut going = self.what_goes_for_the_ceiling(key, model)?;
         let mut held = self.held + model;
         let mut of_tenant = HashMap::new();
-        for key in &going {
+        for key in going.iter().chain([key]) {
             self.without(key, &mut held, &mut of_tenant);
         }
-        for candidate in self.order.values() {
+        for candidate in self.order.values().filter(|it| *it != key) {
             if held.fits(&self.budget) {
                 break;
             }
@@ -246,17 +262,29 @@ impl<V> Residency<V> {
         if model_bytes > ceiling_bytes {
             return Err(NoRoom::Tenant { model_bytes, ceiling_bytes });
         }
-        let mut bytes = self.of_tenant.get(tenant).copied().unwrap_or_default() + model_bytes;
-        let own = self.order.values().filter(|it| it.owner() == key.owner());
-        for candidate in own {
-            if bytes <= ceiling_bytes {
+        let held = self.of_tenant.get(tenant).copied().unwrap_or_default();
+        let mut others_bytes = held.saturating_sub(self.bytes_of(key));
+        let fits = |others_bytes: u64| others_bytes.saturating_add(model_bytes) <= ceiling_bytes;
+        let may_go = |it: &&ModelKey| {
+            it.owner() == key.owner() && *it != key && !self.terms.model(it).pinned
+        };
+        for candidate in self.order.values().filter(may_go) {
+            if fits(others_bytes) {
                 break;
             }
-            let entry = self.entries.get(candidate);
-            bytes -= entry.map_or(0, |entry| entry.footprint.bytes()).min(bytes);
+            others_bytes = others_bytes.saturating_sub(self.bytes_of(candidate));
             going.insert(candidate.clone());
         }
-        Ok(going)
+        if fits(others_bytes) {
+            return Ok(going);
+        }
+        // What is left of the others is pinned.
+        Err(NoRoom::Pinned { model_bytes, ceiling_bytes, pinned_bytes: others_bytes })
+    }
+
+    /// What the model under `key` takes, in bytes of all kinds.
+    fn bytes_of(&self, key: &ModelKey) -> u64 {
+        self.entries.get(key).map_or(0, |entry| entry.footprint.bytes())
     }
 
     /// Whether `candidate` may go for `key`: it is not pinned, and its tenant stays above its floor
@@ -275,7 +303,7 @@ impl<V> Residency<V> {
             return true;
         }
         let floor = self.terms.tenant(tenant).floor_bytes;
-        let bytes = self.entries.get(candidate).map_or(0, |entry| entry.footprint.bytes());
+        let bytes = self.bytes_of(candidate);
         let held = self.of_tenant.get(tenant).copied().unwrap_or_default();
         let gone = gone_of_tenant.get(tenant).copied().unwrap_or_default();
         held.saturating_sub(gone).saturating_sub(bytes) >= floor

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use scheduler::queue::{Join, Lane, Next, Queue, Request, Time};
 
-use crate::{MS, world::tenant};
+use crate::{
+    MS,
+    world::{room, tenant},
+};
 
 type Lanes = Queue<&'static str, usize>;
 
 fn submit(queue: &mut Lanes, now: Time, of: usize) {
+    let (join, deadline) = (None, None);
     let request =
-        Request { tenant: tenant(of), kind: "m", rows: 1, join: None, deadline: None, payload: of };
+        Request { tenant: tenant(of), kind: "m", rows: 1, bytes: 0, join, deadline, payload: of };
     queue.submit(now, request).unwrap();
 }
 
@@ -26,7 +30,7 @@ fn drain(queue: &mut Lanes, now: Time, lane: Lane, cost: Duration) -> Vec<usize>
 
 /// A queue before one processor in which org_0 has just used more than its part.
 fn after_a_flood() -> (Lanes, Time) {
-    let mut queue = Queue::new(10_000, 1);
+    let mut queue = Queue::new(room(10_000), 1);
     for _ in 0..40 {
         submit(&mut queue, Duration::ZERO, 0);
         submit(&mut queue, Duration::ZERO, 1);
@@ -61,7 +65,10 @@ fn one_beyond_its_part_rides_along_where_that_costs_the_others_hardly_anything()
         let submit = |queue: &mut Lanes, of: usize| {
             let (tenant, kind, deadline) = (tenant(of), "joined", None);
             queue
-                .submit(now, Request { tenant, kind, rows: 1, join, deadline, payload: of })
+                .submit(
+                    now,
+                    Request { tenant, kind, rows: 1, bytes: 0, join, deadline, payload: of },
+                )
                 .unwrap();
         };
         // What one row and what four take is known once it was seen.
@@ -89,7 +96,7 @@ fn one_that_gets_nothing_of_what_is_spare_is_within_its_part_again() {
 
 #[test]
 fn a_tenant_alone_on_a_node_has_all_of_it() {
-    let mut queue = Queue::new(10_000, 2);
+    let mut queue = Queue::new(room(10_000), 2);
     let mut now = Duration::ZERO;
     let mut ran = 0;
     for _ in 0..100 {

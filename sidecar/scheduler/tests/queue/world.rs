@@ -5,11 +5,18 @@ use std::{
     time::Duration,
 };
 
-use scheduler::queue::{Batch, Join, Lane, Next, Priority, Queue, Request, RunId, Share, Time};
+use scheduler::queue::{
+    Batch, Join, Lane, Next, Priority, Queue, Request, Room, RunId, Share, Time,
+};
 use tenancy::TenantId;
 
 pub fn tenant(number: usize) -> TenantId {
     format!("org_{number}").parse().unwrap()
+}
+
+/// Room for so many requests, however large they are.
+pub const fn room(requests: usize) -> Room {
+    Room { requests, bytes: u64::MAX }
 }
 
 pub fn share(weight: u32) -> Share {
@@ -48,7 +55,7 @@ pub struct World {
 impl World {
     pub fn new(processors: usize) -> Self {
         Self {
-            queue: Queue::new(100_000, processors),
+            queue: Queue::new(room(100_000), processors),
             now: Duration::ZERO,
             begun: vec![],
             refused: vec![],
@@ -84,7 +91,7 @@ impl World {
         self.asked += 1;
         let number = self.asked;
         let payload = (Asked { tenant: of, cost, number }, kind);
-        let request = Request { tenant: tenant(of), kind, rows, join, deadline, payload };
+        let request = Request { tenant: tenant(of), kind, rows, bytes: 0, join, deadline, payload };
         if let Err(((asked, _), _)) = self.queue.submit(self.now, request) {
             self.refused.push(asked.number);
         }

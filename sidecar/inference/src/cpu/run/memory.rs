@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::{Panels, Scratch};
+use kernels::Scratch;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Shape, Shared};
@@ -29,75 +29,6 @@ pub(in crate::cpu) enum Fault {
     Index { least: i64, most: i64, found: i64 },
     #[error(transparent)]
     Kernel(#[from] kernels::KernelError),
-}
-
-/// Where the panels of each matrix are.
-#[derive(Debug)]
-pub(in crate::cpu) enum Matrices {
-    /// In the package, in this layout of the plan's.
-    Mapped { layout: usize },
-    /// In memory: no layout of the package is for this processor, so they were packed again.
-    Repacked { lanes: usize, bytes: AlignedBytes, starts: Vec<usize> },
-}
-
-/// Bytes that start at a multiple of 64.
-#[derive(Debug, Default)]
-pub(in crate::cpu) struct AlignedBytes {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl AlignedBytes {
-    pub(in crate::cpu) fn of(contents: &[u8]) -> Self {
-        let mut bytes = vec![0; contents.len() + SLOT_ALIGNMENT];
-        let start = bytes.as_ptr().align_offset(SLOT_ALIGNMENT);
-        let to = bytes.get_mut(start..).unwrap_or_default();
-        to.iter_mut().zip(contents).for_each(|(to, from)| *to = *from);
-        Self { bytes, start }
-    }
-
-    pub(in crate::cpu) fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
-    }
-}
-
-impl Matrices {
-    pub(in crate::cpu) fn private_bytes(&self) -> u64 {
-        match self {
-            Self::Mapped { .. } => 0,
-            Self::Repacked { bytes, .. } => bytes.bytes.len() as u64,
-        }
-    }
-
-    pub(in crate::cpu) fn panels<'a>(
-        &'a self,
-        plan: &'a PackedPlan,
-        matrix: u32,
-    ) -> Result<Panels<'a>, Fault> {
-        let none = Fault::Plan { what: "a matrix that there is not" };
-        let at = matrix as usize;
-        let Some(row) = plan.plan().matrices.get(at) else { return Err(none) };
-        let (bytes, start, lanes) = match self {
-            Self::Mapped { layout } => {
-                let Some(layout) = plan.plan().layouts.get(*layout) else { return Err(none) };
-                let sections = plan.package().sections(artifact::SectionKind::Panels);
-                let mut of_layout = sections.filter(|(key, _)| *key == layout.key.as_str());
-                let bytes = of_layout.next().map(|(_, bytes)| bytes).unwrap_or_default();
-                let start = layout.offsets.get(at).map_or(0, |it| it.to_native());
-                (
-                    bytes,
-                    usize::try_from(start).unwrap_or(usize::MAX),
-                    layout.lanes.to_native() as usize,
-                )
-            }
-            Self::Repacked { lanes, bytes, starts } => {
-                (bytes.bytes(), starts.get(at).copied().unwrap_or(usize::MAX), *lanes)
-            }
-        };
-        let shape = row.shape(lanes);
-        let end = start.saturating_add(shape.bytes()?);
-        Ok(Panels::new(bytes.get(start..end).unwrap_or_default(), shape)?)
-    }
 }
 
 /// What one run needs beside its inputs and its plan. It is used again for the next one and then

@@ -11,7 +11,7 @@ mod products;
 mod reductions;
 mod text;
 
-pub(super) use memory::{AlignedBytes, Matrices, Workspace, bytes_of};
+pub(super) use memory::{Fault, Workspace, bytes_of};
 
 /// What a run takes that is not its own.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +20,9 @@ pub(super) struct Shared<'a> {
     pub(super) helpers: &'a kernels::Helpers,
 }
 
-use memory::{Fault, Frame, Operands};
+use memory::{Frame, Operands};
 
+use super::matrices::Matrices;
 use crate::{
     InferError, Inputs, Limits,
     plan::{ArchivedStep, PackedPlan},
