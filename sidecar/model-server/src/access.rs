@@ -30,7 +30,7 @@ impl<'t> Access<'t> {
         headers: &HeaderMap,
         now: Duration,
     ) -> Result<Self, Refusal> {
-        let node = table.node.as_deref().ok_or_else(no_policy)?;
+        let node = table.node().map(|node| &**node).ok_or_else(no_policy)?;
         let passport = node.passports.check(headers, now.as_secs())?;
         Ok(Self { node, tenant: passport.tenant, table, now })
     }
@@ -80,9 +80,10 @@ impl<'t> Access<'t> {
     }
 }
 
-/// Whether passports can be verified. A node without tenants is ready too: it has none to fail.
+/// Whether passports can be verified, and it is known whose. A node without tenants is ready too: it has
+/// none to fail.
 pub(crate) fn ready(sidecar: &Sidecar, table: &Table) -> Result<(), Refusal> {
-    table.node.as_ref().ok_or_else(no_policy)?;
+    table.node().ok_or_else(no_policy)?;
     if sidecar.ending.is_cancelled() {
         let detail = "expected a server that goes on, found one that ends: go to another one";
         return Err(Refusal::new(Problem::Overloaded, detail));

@@ -132,7 +132,7 @@ impl Artifacts {
 
     async fn sweep(&self, assignments: &Arc<Assignments>) {
         // Nothing is known to be unreferenced before the control plane has said what is.
-        if assignments.table().node.is_none() {
+        if assignments.table().node().is_none() {
             return;
         }
         let (store, assignments) = (self.inner.store.clone(), Arc::clone(assignments));

@@ -42,6 +42,7 @@ impl Decisions {
         };
         let plane: DataPlaneId = node.data_plane.parse().map_err(malformed)?;
         let mut table = Table::default();
+        table.hear(TENANT_ASSIGNMENT_TYPE);
         let bytes = node.encode_to_vec();
         table.upsert(NODE_ASSIGNMENT_TYPE, plane.as_str(), &bytes, &plane)?;
         for tenant in tenants {

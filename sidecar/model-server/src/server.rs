@@ -114,7 +114,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     });
 
     anyhow::ensure!(
-        !options.take_over || assignments.table().node.is_some(),
+        !options.take_over || assignments.table().is_told(),
         "expected assignments that the sidecar before saved, found none: a sidecar that takes over \
          needs its state folder, to serve from its first connection on"
     );

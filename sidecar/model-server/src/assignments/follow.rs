@@ -59,6 +59,7 @@ fn next(
     update: &Update,
 ) -> Result<(Table, Resources), String> {
     let (mut table, mut held) = (assignments.table().copy(), resources.clone());
+    table.hear(&update.type_url);
     for name in &update.removed {
         table.remove(&update.type_url, name);
         held.remove(&update.type_url, name);

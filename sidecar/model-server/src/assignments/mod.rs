@@ -101,7 +101,7 @@ impl Assignments {
     }
 
     fn put_in_force(&self, table: Table) {
-        if let Some(node) = &table.node {
+        if let Some(node) = table.node() {
             let until = Instant::now() + node.serving.keep_old_version;
             let before = self.table();
             self.kept().keep(table.replaced(&before).map(|old| old.digest), until);

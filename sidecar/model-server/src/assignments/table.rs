@@ -26,8 +26,10 @@ use crate::passport_check::PassportCheck;
 /// All that this node may serve. The empty one serves nobody.
 #[derive(Default)]
 pub(crate) struct Table {
-    pub(crate) node: Option<Arc<Node>>,
+    node: Option<Arc<Node>>,
     tenants: HashMap<TenantId, Arc<TenantModels>>,
+    /// Whether it is known which tenants there are, be it none.
+    knows_tenants: bool,
 }
 
 /// What holds for all tenants of the node.
@@ -102,7 +104,24 @@ impl Table {
 
     /// A table to change; what does not change is shared.
     pub(crate) fn copy(&self) -> Self {
-        Self { node: self.node.clone(), tenants: self.tenants.clone() }
+        let Self { node, tenants, knows_tenants } = self;
+        Self { node: node.clone(), tenants: tenants.clone(), knows_tenants: *knows_tenants }
+    }
+
+    /// What holds for all tenants; nothing before it is known which those are, so that nobody is told
+    /// that there is no such model, and no artifact is taken for one that nobody is assigned.
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref().filter(|_| self.knows_tenants)
+    }
+
+    /// Whether anything holds for it.
+    pub(crate) fn is_told(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The control plane has said what there is of this type.
+    pub(crate) fn hear(&mut self, type_url: &str) {
+        self.knows_tenants |= type_url == TENANT_ASSIGNMENT_TYPE;
     }
 
     pub(crate) fn upsert(
@@ -112,6 +131,7 @@ impl Table {
         value: &[u8],
         data_plane: &DataPlaneId,
     ) -> Result<(), AssignmentError> {
+        self.hear(type_url);
         match type_url {
             TENANT_ASSIGNMENT_TYPE => {
                 let (tenant, models) = tenant(name, value)?;
@@ -438,6 +458,20 @@ mod tests {
             &"shared".parse().unwrap(),
         );
         assert!(matches!(refused, Err(AssignmentError::OtherDataPlane { .. })));
+    }
+
+    #[test]
+    fn a_node_serves_nobody_before_it_is_known_which_tenants_there_are() {
+        let plane = "shared".parse().unwrap();
+        let assignment = NodeAssignment { data_plane: "shared".to_owned(), ..Default::default() };
+        let mut table = Table::default();
+        table.hear(NODE_ASSIGNMENT_TYPE);
+        let bytes = assignment.encode_to_vec();
+        table.upsert(NODE_ASSIGNMENT_TYPE, "shared", &bytes, &plane).unwrap();
+        assert!(table.is_told() && table.node().is_none() && table.copy().node().is_none());
+        // That there is none is known, too.
+        table.hear(TENANT_ASSIGNMENT_TYPE);
+        assert!(table.node().is_some() && table.copy().node().is_some());
     }
 
     proptest! {
