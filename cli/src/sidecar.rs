@@ -45,6 +45,10 @@ pub(crate) struct Arguments {
     /// in bytes. Where it is full, each tenant has the part of it that its weight gives it.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_WAITING_BYTES)]
     waiting_bytes: u64,
+    /// Run models from sealed copies in memory, which no process can change, and not from their files.
+    /// A load then reads the whole file, and memory does not come back while a model is loaded.
+    #[arg(long)]
+    seal_artifacts: bool,
     /// What it is for. `batch` gives way to everything else on its processors.
     #[arg(long, value_name = "PLANE", value_enum, default_value_t = Plane::Interactive)]
     plane: Plane,
@@ -137,6 +141,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             waiting_bytes: arguments.waiting_bytes,
             order: arguments.order,
         },
+        seal_artifacts: arguments.seal_artifacts,
         metrics: arguments.metrics,
         operators: arguments.operators,
         take_over: arguments.take_over,

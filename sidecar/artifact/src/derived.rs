@@ -14,7 +14,7 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -46,6 +46,7 @@ pub struct Derived {
     temporaries: PathBuf,
     pinned: Pinned<String>,
     making: Arc<Mutex<()>>,
+    seals: bool,
 }
 
 /// Where the bytes that [`Derived::get_or_make`] gives are from.
@@ -68,7 +69,13 @@ pub struct Making {
 
 impl Derived {
     pub(crate) fn new(files: PathBuf, temporaries: PathBuf) -> Self {
-        Self { files, temporaries, pinned: Pinned::default(), making: Arc::default() }
+        Self { files, temporaries, pinned: Pinned::default(), making: Arc::default(), seals: false }
+    }
+
+    /// As [`crate::Store::sealing`].
+    pub(crate) fn sealing(mut self) -> Self {
+        self.seals = true;
+        self
     }
 
     /// What was made of the artifact `of` under `key`, mapped. Where it is not there, or not as it
@@ -137,6 +144,9 @@ impl Derived {
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(ArtifactError::io("open", path)(cause)),
         };
+        if self.seals {
+            return checked(Mapped::sealed(&file, &path, of)?, &path, of, key).map(Some);
+        }
         if self.pinned.holds(name, &file) {
             let mapped = Mapped::trusted(&file, &path, of)?;
             let says = mapped.get(16..48).and_then(|it| it.try_into().ok());
@@ -146,7 +156,7 @@ impl Derived {
         self.pinned.forget(name);
         // As of an artifact: a change while it is read then shows.
         let look = Look::of(&file);
-        let checked = checked(&file, &path, of, key)?;
+        let checked = checked(Mapped::trusted(&file, &path, of)?, &path, of, key)?;
         self.pinned.pin(name, look);
         Ok(Some(checked))
     }
@@ -184,8 +194,7 @@ impl Making {
     }
 }
 
-fn checked(file: &File, path: &Path, of: &Digest, key: &str) -> Result<Mapped, ArtifactError> {
-    let mapped = Mapped::trusted(file, path, of)?;
+fn checked(mapped: Mapped, path: &Path, of: &Digest, key: &str) -> Result<Mapped, ArtifactError> {
     let (says, content) = mapped.split_at_checked(PAGE_BYTES).ok_or_else(|| damaged(path))?;
     let found = Digest::of(content);
     if says != head(of, key, content.len() as u64, &found) {

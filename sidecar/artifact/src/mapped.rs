@@ -3,12 +3,14 @@
 use std::{
     fmt,
     fs::File,
+    io,
     ops::{Deref, Range},
     path::Path,
     sync::Arc,
 };
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Mmap, MmapMut, MmapOptions};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tenancy::Digest;
 
 use crate::ArtifactError;
@@ -28,8 +30,7 @@ use crate::ArtifactError;
 /// never writing a file in place: bytes are written to another name, made read-only and renamed,
 /// so that a name, once there, always means one finished inode; and by keeping files in a
 /// directory that no other user may enter. What is left is a process of the same user, or root,
-/// that goes out of its way: against those, a node needs sealed copies (`memfd_create` with
-/// `F_SEAL_SHRINK` and `F_SEAL_WRITE`), which this crate does not make.
+/// that goes out of its way: against those there are sealed copies ([`crate::Store::sealing`]).
 #[derive(Clone)]
 pub struct Mapped {
     map: Arc<Mmap>,
@@ -54,6 +55,18 @@ impl Mapped {
         Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
     }
 
+    /// A sealed copy of `file` in memory: whatever becomes of the file, the copy stays as it is. What
+    /// it holds is yet to be checked, which [`Mapped::check`] does.
+    pub(crate) fn sealed(file: &File, path: &Path, digest: &Digest) -> Result<Self, ArtifactError> {
+        let copy = sealed_copy(file).map_err(ArtifactError::io("copy into memory", path))?;
+        let length = copy.metadata().map_err(ArtifactError::io("copy into memory", path))?.len();
+        if length == 0 {
+            return Err(ArtifactError::Empty { digest: *digest });
+        }
+        let map = map_privately(&copy).map_err(ArtifactError::io("map a copy of", path))?;
+        Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
+    }
+
     /// The bytes behind the first `head`, which are those that `digest` names.
     pub(crate) fn without_head(mut self, head: usize, digest: Digest) -> Self {
         self.bytes.start = head;
@@ -67,12 +80,16 @@ impl Mapped {
         path: &Path,
         expected: &Digest,
     ) -> Result<Self, ArtifactError> {
-        let mapped = Self::trusted(file, path, expected)?;
-        let found = Digest::of(&mapped);
-        if found != *expected {
-            return Err(ArtifactError::DigestMismatch { expected: *expected, found });
+        Self::trusted(file, path, expected)?.check()
+    }
+
+    /// Checks that the bytes are those that the digest names.
+    pub(crate) fn check(self) -> Result<Self, ArtifactError> {
+        let (expected, found) = (self.digest, Digest::of(&self));
+        if found != expected {
+            return Err(ArtifactError::DigestMismatch { expected, found });
         }
-        Ok(mapped)
+        Ok(self)
     }
 
     /// A copy of `bytes` in memory of its own, aligned as a mapped file is. For bytes that are in
@@ -80,7 +97,7 @@ impl Mapped {
     ///
     /// # Errors
     /// What the operating system said where it gave no memory.
-    pub fn copied(bytes: &[u8]) -> std::io::Result<Self> {
+    pub fn copied(bytes: &[u8]) -> io::Result<Self> {
         let mut map = MmapMut::map_anon(bytes.len().max(1))?;
         map.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         let (bytes, digest) = (0..bytes.len(), Digest::of(bytes));
@@ -99,12 +116,30 @@ impl Mapped {
 }
 
 #[allow(unsafe_code, reason = "mapping a file is unsafe because the file may change under it")]
-fn map(file: &File) -> std::io::Result<Mmap> {
+fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: the mapped bytes must not change or vanish while they are borrowed. `Store` upholds
     // this: the file is a finished inode, read-only, in a directory of mode 0700, and no code of
     // this crate opens a stored file for writing or truncates it; replacing and removing an
     // artifact rename and unlink, which leave the mapped inode alone.
     unsafe { Mmap::map(file) }
+}
+
+/// The bytes of `file` in a file of their own that is in no folder, and that nobody can write to,
+/// cut off or make longer, nor take that back (`F_ADD_SEALS` of `fcntl(2)`).
+fn sealed_copy(file: &File) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = File::from(memfd_create("artifact", flags)?);
+    io::copy(&mut &*file, &mut &copy)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&copy, seals)?;
+    Ok(copy)
+}
+
+#[allow(unsafe_code, reason = "mapping a file is unsafe because the file may change under it")]
+fn map_privately(sealed: &File) -> io::Result<Mmap> {
+    // SAFETY: the mapped bytes must not change or vanish while they are borrowed. The kernel upholds
+    // this: `sealed_copy` has sealed the file against writing and against every change of its length.
+    unsafe { MmapOptions::new().map_copy_read_only(sealed) }
 }
 
 impl Deref for Mapped {

@@ -28,6 +28,8 @@ pub struct Options {
     pub max_body_bytes: u64,
     /// What it may take, and how it shares that out.
     pub capacity: Capacity,
+    /// Whether models run from sealed copies in memory instead of from their files.
+    pub seal_artifacts: bool,
     /// Where `GET /metrics` and operators are answered, where they are.
     pub metrics: Option<SocketAddr>,
     /// Who may load and unload models there.

@@ -88,6 +88,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     tracing::info!(recovery = ?opened.recovery, "usage log opened");
     let client = http_client(options.token.as_ref())?;
     let store = artifact::Store::open(options.state_dir.join("artifacts"))?;
+    let store = if options.seal_artifacts { store.sealing() } else { store };
     let backend = CpuBackend::default().repacking_into(store.derived().clone());
     let artifacts = Artifacts::new(store, client.clone(), &options.control);
     let (assignments, resources) = Assignments::load(&options.state_dir, data_plane.clone());

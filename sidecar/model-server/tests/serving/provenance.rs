@@ -1,7 +1,8 @@
 //! A model that is not what the registry says is not served, and the request says so.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
+use inference::{Pack, pack};
 use reqwest::StatusCode;
 
 use crate::{
@@ -31,6 +32,25 @@ async fn an_artifact_that_was_changed_on_the_node_is_not_loaded_and_nothing_is_m
     assert_eq!(ready.code(), "artifact_digest_mismatch");
     sidecar.stop().await;
     assert_eq!(plane.held.lock().unwrap().events.len(), 0);
+}
+
+#[tokio::test]
+async fn a_sealed_copy_answers_on_whatever_becomes_of_its_file() {
+    let mut plane = Plane::start().await;
+    let package = pack(&onnx("ua"), &Pack::default()).unwrap().bytes;
+    let digest = plane.artifact(package);
+    plane.assign("ua", "bridge", vec![model("air-time", "1", "m", digest, &["ua"])]);
+    let mut home = Home::new();
+    home.seal_artifacts = true;
+    let sidecar = home.start_ready(&plane).await;
+    let passport = plane.passport("ua");
+    let found = sidecar.predict(INFER, &passport).await.air_time();
+    let path = home.artifact(&digest);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    // A page of a file that is mapped would be gone, and the process with it.
+    fs::File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+    assert_eq!(sidecar.predict(INFER, &passport).await.air_time(), found);
+    sidecar.stop().await;
 }
 
 #[tokio::test]
