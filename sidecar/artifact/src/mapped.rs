@@ -47,23 +47,27 @@ impl Mapped {
         path: &Path,
         digest: &Digest,
     ) -> Result<Self, ArtifactError> {
-        let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
-        if length == 0 {
-            return Err(ArtifactError::Empty { digest: *digest });
-        }
-        let map = map(file).map_err(ArtifactError::io("map", path))?;
-        Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
+        Self::of(file, path, digest, map)
     }
 
     /// A sealed copy of `file` in memory: whatever becomes of the file, the copy stays as it is. What
     /// it holds is yet to be checked, which [`Mapped::check`] does.
     pub(crate) fn sealed(file: &File, path: &Path, digest: &Digest) -> Result<Self, ArtifactError> {
         let copy = sealed_copy(file).map_err(ArtifactError::io("copy into memory", path))?;
-        let length = copy.metadata().map_err(ArtifactError::io("copy into memory", path))?.len();
+        Self::of(&copy, path, digest, map_privately)
+    }
+
+    fn of(
+        file: &File,
+        path: &Path,
+        digest: &Digest,
+        map: fn(&File) -> io::Result<Mmap>,
+    ) -> Result<Self, ArtifactError> {
+        let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
         if length == 0 {
             return Err(ArtifactError::Empty { digest: *digest });
         }
-        let map = map_privately(&copy).map_err(ArtifactError::io("map a copy of", path))?;
+        let map = map(file).map_err(ArtifactError::io("map", path))?;
         Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
     }
 

@@ -13,6 +13,7 @@ use tokio::{
     sync::{Semaphore, watch},
     task::{JoinSet, spawn_blocking},
 };
+use xds::client::with_causes;
 
 use crate::assignments::Assignments;
 
@@ -228,14 +229,7 @@ fn refused(error: ArtifactError) -> FetchError {
 }
 
 fn source(error: reqwest::Error) -> FetchError {
-    use std::error::Error;
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    FetchError::Source(text.into())
+    FetchError::Source(with_causes(&error).into())
 }
 
 /// Nothing under these locks panics, so a poisoned one guards whole state.

@@ -20,7 +20,7 @@ use tonic::{
     codegen::http::{Request, Response, StatusCode},
     transport::{Channel, Endpoint},
 };
-use xds::MAX_RESPONSE_BYTES;
+use xds::{MAX_RESPONSE_BYTES, client::with_causes};
 
 use crate::conversation::asks_for_all;
 
@@ -144,9 +144,9 @@ impl Upstream {
     pub(crate) async fn pass_on(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let mut channel = self.channel.clone();
         let ready = poll_fn(|context| GrpcService::<Body>::poll_ready(&mut channel, context)).await;
-        ready.map_err(|error| Status::unavailable(chain(&error)))?;
+        ready.map_err(|error| Status::unavailable(with_causes(&error)))?;
         let answered = GrpcService::call(&mut channel, request).await;
-        answered.map_err(|error| Status::unavailable(chain(&error)))
+        answered.map_err(|error| Status::unavailable(with_causes(&error)))
     }
 
     /// The code of this digest; nothing where the xds-server has none.
@@ -183,7 +183,7 @@ impl Opened {
 /// A status that the xds-server means for the Envoy, or one that says that there is nobody.
 fn unopened(status: Status) -> Unopened {
     match is_lost(status.code()) {
-        true => Unopened::Silent(chain(&status)),
+        true => Unopened::Silent(with_causes(&status)),
         false => Unopened::Refused(status),
     }
 }
@@ -195,20 +195,9 @@ pub(crate) fn is_lost(code: Code) -> bool {
 }
 
 fn silent(error: &dyn std::error::Error) -> Unopened {
-    Unopened::Silent(chain(error))
+    Unopened::Silent(with_causes(error))
 }
 
 fn too_slow() -> Unopened {
     Unopened::Silent("it did not answer in time".to_owned())
-}
-
-/// An error with its causes: tonic's own words are only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

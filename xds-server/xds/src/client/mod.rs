@@ -132,3 +132,15 @@ impl DeltaClient {
         }
     }
 }
+
+/// An error with its causes, where its own words are only "transport error", as tonic's and reqwest's
+/// are.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

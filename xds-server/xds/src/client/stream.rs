@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Endpoint;
 
-use super::{Holdings, Responder, Update, Upsert};
+use super::{Holdings, Responder, Update, Upsert, with_causes};
 use crate::MAX_RESPONSE_BYTES;
 
 /// How a connection ended.
@@ -34,7 +34,7 @@ pub(super) async fn follow(
     let result = exchange(endpoint, node, holdings, updates, &mut answered).await;
     let reason = match result {
         Ok(()) => "the server ended the stream".to_owned(),
-        Err(Failure::Connect(error)) => chain(&error),
+        Err(Failure::Connect(error)) => with_causes(&error),
         Err(Failure::Stream(status)) => format!("{}: {}", status.code(), status.message()),
     };
     Ended { answered, reason }
@@ -136,15 +136,4 @@ async fn offer(
 
 fn gone() -> Status {
     Status::unavailable("the server no longer reads")
-}
-
-/// An error with its causes: tonic's own words are only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
