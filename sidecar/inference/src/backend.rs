@@ -1,8 +1,9 @@
 //! The seam between the server and what computes.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use artifact::Mapped;
+use tenancy::Digest;
 
 use crate::{InferError, Inputs, LoadError, Outputs, Signature};
 
@@ -24,12 +25,22 @@ pub trait Backend: Send + Sync {
     /// a panic.
     fn load(&self, file: &Mapped) -> Result<Arc<dyn Model>, LoadError>;
 
+    /// Prepares a package that changes another one ([`artifact::Header::base`]), which this backend
+    /// loaded before as `base`. The model keeps `base` for as long as it is there.
+    ///
+    /// # Errors
+    /// A [`LoadError`], as of [`Backend::load`]; [`LoadError::Base`] by a backend that cannot.
+    fn load_over(&self, file: &Mapped, base: &Arc<dyn Model>) -> Result<Arc<dyn Model>, LoadError> {
+        let _ = (file, base);
+        Err(LoadError::Base)
+    }
+
     /// The backend's name, for logs and metrics.
     fn name(&self) -> &'static str;
 }
 
 /// A model that is ready to run, from any number of threads at once.
-pub trait Model: Send + Sync {
+pub trait Model: Any + Send + Sync {
     /// What it takes and gives.
     fn signature(&self) -> &Signature;
 
@@ -54,6 +65,28 @@ pub trait Model: Send + Sync {
         Ok(())
     }
 
+    /// The models with which it can be run as one: all of the same family, by any of them. None where
+    /// it runs alone.
+    fn family(&self) -> Option<Digest> {
+        None
+    }
+
+    /// Answers a joint request whose rows are of several models of its family: the first rows are of the
+    /// first part, and so on, and there are as many as the parts say. Each row is answered as its own
+    /// model answers it alone, within what kernels' orders of adding differ by.
+    ///
+    /// # Errors
+    /// As of [`Model::infer`], where any part fails; which one did is not said.
+    fn infer_together(
+        &self,
+        inputs: &Inputs,
+        parts: &[Part<'_>],
+        outputs: &mut Outputs,
+    ) -> Result<(), InferError> {
+        *outputs = crate::join::one_after_another(inputs, parts)?;
+        Ok(())
+    }
+
     /// About how many bytes of memory the model keeps for itself, beside what it has mapped.
     fn private_bytes(&self) -> u64;
 
@@ -66,6 +99,15 @@ pub trait Model: Send + Sync {
     fn unoptimised(&self) -> Option<&str> {
         None
     }
+}
+
+/// Some rows of a joint request, and the model that answers them.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// The model.
+    pub model: &'a dyn Model,
+    /// How many rows are its.
+    pub rows: u64,
 }
 
 /// How much one request may ask of a model.

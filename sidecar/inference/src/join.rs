@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Inputs, Outputs, Signature, Tensor, TensorData};
+use crate::{InferError, Inputs, Outputs, Part, Signature, Tensor, TensorData};
 
 impl Signature {
     /// Whether every input and every output has its batch in its first dimension, so that requests
@@ -53,17 +53,45 @@ impl Outputs {
     /// One answer for each of `rows`, of so many rows. `None` where they are not all the rows of every
     /// tensor.
     pub fn split(&self, rows: &[u64]) -> Option<Vec<Self>> {
-        let all: u64 = rows.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows))?;
-        let mut from = 0_u64;
-        rows.iter()
-            .map(|rows| {
-                let range = from..from.checked_add(*rows)?;
-                from = range.end;
-                let tensors = self.tensors().iter().map(|it| cut(it, &range, all));
-                Some(Self::new(*rows, tensors.collect::<Option<_>>()?))
-            })
-            .collect()
+        let parts = split(self.tensors(), rows)?.into_iter().zip(rows);
+        Some(parts.map(|(tensors, rows)| Self::new(*rows, tensors)).collect())
     }
+
+    /// One answer of all the rows of `parts`, in their order. `None` where they cannot be joined.
+    fn join(parts: &[Self]) -> Option<Self> {
+        let as_inputs = |part: &Self| Inputs::new(part.tensors().to_vec()).ok();
+        let inputs = parts.iter().map(as_inputs).collect::<Option<Vec<_>>>()?;
+        let joined = Inputs::join(&inputs)?;
+        Some(Self::new(joined.batch(), joined.into_tensors()))
+    }
+}
+
+/// Answers each part by its own model.
+pub(crate) fn one_after_another(
+    inputs: &Inputs,
+    parts: &[Part<'_>],
+) -> Result<Outputs, InferError> {
+    let rows: Vec<u64> = parts.iter().map(|part| part.rows).collect();
+    let apart = || InferError::Failed {
+        detail: "rows of several models do not come apart, or not together again".to_owned(),
+    };
+    let split = split(inputs.tensors(), &rows).ok_or_else(apart)?;
+    let answers = split.into_iter().zip(parts);
+    let answers = answers.map(|(tensors, part)| part.model.infer(Inputs::new(tensors)?));
+    Outputs::join(&answers.collect::<Result<Vec<_>, _>>()?).ok_or_else(apart)
+}
+
+/// The tensors of each of `rows`, of so many rows.
+fn split(tensors: &[Tensor], rows: &[u64]) -> Option<Vec<Vec<Tensor>>> {
+    let all: u64 = rows.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows))?;
+    let mut from = 0_u64;
+    rows.iter()
+        .map(|rows| {
+            let range = from..from.checked_add(*rows)?;
+            from = range.end;
+            tensors.iter().map(|it| cut(it, &range, all)).collect()
+        })
+        .collect()
 }
 
 /// The rows `range` of a tensor that has `all` of them.

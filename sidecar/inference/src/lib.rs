@@ -26,7 +26,7 @@ mod request;
 mod signature;
 mod tensor;
 
-pub use backend::{Backend, Limits, Model};
+pub use backend::{Backend, Limits, Model, Part};
 pub use datatype::{DataType, UnknownDataType};
 pub use error::{InferError, LoadError};
 pub use half::f16;

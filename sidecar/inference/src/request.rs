@@ -53,6 +53,10 @@ impl Inputs {
         self.tensors.iter().find(|tensor| tensor.name() == name)
     }
 
+    pub(crate) fn into_tensors(self) -> Vec<Tensor> {
+        self.tensors
+    }
+
     pub(crate) fn take(&mut self, name: &str) -> Option<Tensor> {
         let at = self.tensors.iter().position(|tensor| tensor.name() == name)?;
         Some(self.tensors.swap_remove(at))
