@@ -1,0 +1,1 @@
+//! What the steps of a plan are on a device, as values.
