@@ -140,6 +140,7 @@ fn snapshot(key: &SigningKey, tenants: &[String], digest: &Digest) -> Snapshot {
         model: "m".to_owned(),
         digest: digest.to_string(),
         trained_on: tenants.to_vec(),
+        base: None,
     };
     let mut snapshot =
         Snapshot::builder().resource(NODE_ASSIGNMENT_TYPE, PLANE, node.encode_to_vec());

@@ -4,7 +4,8 @@
 //! either side can be upgraded first.
 
 use crate::{
-    resolved::{self, DataPlane, ModelVersion, Resolved, Tenant},
+    resolved::{self, Base, DataPlane, ModelVersion, Resolved, Tenant},
+    spec::Bases,
     table::{SidecarRows, TableError},
 };
 
@@ -36,6 +37,9 @@ pub struct TenantAssignment {
     /// What it is given of the node's memory; the sidecar's defaults where it is not said.
     #[prost(message, optional, tag = "6")]
     pub memory: Option<Memory>,
+    /// Whether the bases of its adapters may have been trained on others' data.
+    #[prost(bool, tag = "7")]
+    pub shares_bases: bool,
 }
 
 /// What a tenant is given of a node's processors.
@@ -104,6 +108,26 @@ pub struct AssignedModel {
     /// Whose data it was trained on.
     #[prost(string, repeated, tag = "6")]
     pub trained_on: Vec<String>,
+    /// What it changes, where it is an adapter.
+    #[prost(message, optional, tag = "7")]
+    pub base: Option<AssignedBase>,
+}
+
+/// The model version that an adapter is made over.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AssignedBase {
+    /// The registry's name for the model.
+    #[prost(string, tag = "1")]
+    pub model: String,
+    /// The version's name.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// The artifact's digest, as [`tenancy::Digest`] writes it.
+    #[prost(string, tag = "3")]
+    pub digest: String,
+    /// Whose data it was trained on.
+    #[prost(string, repeated, tag = "4")]
+    pub trained_on: Vec<String>,
 }
 
 /// What holds for every tenant of a node.
@@ -153,6 +177,7 @@ impl TenantAssignment {
             checks: checks.unwrap_or_default(),
             share: Some(share(tenant.share)),
             memory: Some(memory(tenant.memory)),
+            shares_bases: tenant.bases == Bases::Shared,
         })
     }
 }
@@ -196,5 +221,16 @@ fn assigned(name: &str, version: &ModelVersion, default: bool) -> AssignedModel 
         model: version.model.to_string(),
         digest: version.digest.to_string(),
         trained_on: version.trained_on.iter().map(ToString::to_string).collect(),
+        base: version.base.as_ref().map(base),
+    }
+}
+
+fn base(base: &Base) -> AssignedBase {
+    let Base { model, version, digest, trained_on } = base;
+    AssignedBase {
+        model: model.to_string(),
+        version: version.to_string(),
+        digest: digest.to_string(),
+        trained_on: trained_on.iter().map(ToString::to_string).collect(),
     }
 }

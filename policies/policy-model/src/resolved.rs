@@ -6,7 +6,7 @@ use expression::{Program, Template};
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
 
 use crate::spec::{
-    Algorithm, EvaluationSpec, MemorySpec, Mode, ModelStatus, Point, Priority, ShareSpec,
+    Algorithm, Bases, EvaluationSpec, MemorySpec, Mode, ModelStatus, Point, Priority, ShareSpec,
 };
 
 /// Labels, by name.
@@ -51,6 +51,8 @@ pub struct TierDefaults {
     pub share: ShareSpec,
     /// Of a node's memory, as far as it is said.
     pub memory: MemorySpec,
+    /// Whose data the bases of its adapters may have been trained on, where it is said.
+    pub bases: Option<Bases>,
     /// The labels of its resource.
     pub labels: Labels,
 }
@@ -125,6 +127,8 @@ pub struct Tenant {
     pub share: Share,
     /// What it is given of a node's memory.
     pub memory: Memory,
+    /// Whose data the bases of its adapters may have been trained on.
+    pub bases: Bases,
     /// Its models, by public name.
     pub models: BTreeMap<ModelName, TenantModel>,
     /// Whether it is shut out.
@@ -215,10 +219,25 @@ pub struct ModelVersion {
     pub digest: Digest,
     /// Whose data it was trained on, sorted.
     pub trained_on: Vec<TenantId>,
+    /// What it changes, where it is an adapter.
+    pub base: Option<Base>,
     /// Whether it may be served.
     pub status: ModelStatus,
     /// How it did on held-out data, where that is known.
     pub evaluation: Option<EvaluationSpec>,
+}
+
+/// A model version that an adapter is made over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The registry's name for the model.
+    pub model: ModelName,
+    /// The version.
+    pub version: Version,
+    /// The artifact's digest.
+    pub digest: Digest,
+    /// Whose data it was trained on, sorted.
+    pub trained_on: Vec<TenantId>,
 }
 
 /// A check's name: it is in metrics and headers, so it holds no dot.

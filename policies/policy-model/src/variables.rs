@@ -147,12 +147,18 @@ fn node() -> Group {
 
 fn model_variables() -> Vec<Variable> {
     let trained_on = "Whose data it was trained on: ids of tenants, sorted.";
+    let base = "The registry's name for what it changes, where it is an adapter; else empty.";
+    let base_trained_on = "Whose data that was trained on: ids of tenants, sorted.";
     vec![
         text("model.public_name", NAME_BYTES, "The name that the tenant's clients call it by."),
         text("model.name", NAME_BYTES, "The registry's name for it."),
         text("model.version", NAME_BYTES, "The version."),
         text("model.digest", 80, "The digest of its file: `sha256:` and 64 digits."),
         Variable::new("model.trained_on", Type::list(Type::String), trained_on)
+            .max_bytes(MAX_TRAINED_ON as u32 * (NAME_BYTES + 1))
+            .max_entries(MAX_TRAINED_ON as u32),
+        text("model.base", NAME_BYTES, base),
+        Variable::new("model.base_trained_on", Type::list(Type::String), base_trained_on)
             .max_bytes(MAX_TRAINED_ON as u32 * (NAME_BYTES + 1))
             .max_entries(MAX_TRAINED_ON as u32),
     ]

@@ -167,7 +167,7 @@ spec:
   rateLimits: { requests: 1, burst: 1 }
 ",
         expect![[r#"
-            fleet.yaml:8:3: error: expected a field of tier, dataPlane, rateLimit, share, memory, models, suspended, found `rateLimits`; did you mean `rateLimit`?
+            fleet.yaml:8:3: error: expected a field of tier, dataPlane, rateLimit, share, memory, bases, models, suspended, found `rateLimits`; did you mean `rateLimit`?
         "#]],
     );
     check_parse(
@@ -217,7 +217,7 @@ spec:
             fleet.yaml:5:27: error: expected a field of name, labels, annotations, found `lables`; did you mean `labels`?
             fleet.yaml:9:16: error: expected a field of burst, perSeconds, requests, found `request`; did you mean `requests`?
             fleet.yaml:13:7: error: expected a field of model, name, otherVersions, version, found `verzion`; did you mean `version`?
-            fleet.yaml:14:3: error: expected a field of dataPlane, memory, models, rateLimit, share, suspended, tier, found `suspendet`; did you mean `suspended`?
+            fleet.yaml:14:3: error: expected a field of bases, dataPlane, memory, models, rateLimit, share, suspended, tier, found `suspendet`; did you mean `suspended`?
         "#]],
     );
 }
@@ -426,6 +426,61 @@ fn a_model_that_saw_a_neighbours_data_answers_no_bridge_or_silo_tenant() {
         expect![[r#"
             fleet.yaml:4:123: error: Tenant/org_ua: expected a model trained on `org_ua` alone, as tier `bridge` demands, found Model/eta version `pooled-1`, which was trained on `org_dl` too
             fleet.yaml:9:147: error: Tenant/org_dl: expected a model trained on `org_dl` alone, as tier `silo` demands, found Model/eta version `ua-1`, which was trained on `org_ua` too
+        "#]],
+    );
+}
+
+#[test]
+fn an_adapters_base_is_there_and_allowed_for_whoever_runs_on_it() {
+    let model = |name: &str, base: &str, trained_on: &str| {
+        format!(
+            "apiVersion: bulkhead.dev/v1\nkind: Model\nmetadata: {{ name: {name} }}\nspec: {{ versions: [{{ version: v, artifact: a.bha, digest: sha256:0000000000000000000000000000000000000000000000000000000000000009, trainedOn: [{trained_on}], base: {{ {base} }} }}] }}\n"
+        )
+    };
+    let bridge = |more: &str| {
+        tenant(
+            "org_ua",
+            &format!(
+                "tier: bridge, dataPlane: shared, rateLimit: {{ requests: 1, burst: 1 }}, {more}models: [{{ name: eta, model: ua, version: v }}]"
+            ),
+        )
+    };
+    let over_pooled = model("ua", "model: eta, version: pooled-1", "org_ua");
+    check(
+        &[over_pooled.clone(), bridge("")].join("---\n"),
+        expect![[r#"
+            fleet.yaml:9:122: error: Tenant/org_ua: expected an adapter over a base trained on `org_ua` alone, found Model/ua version `v` over Model/eta version `pooled-1`, which was trained on `org_dl` too; say `bases: shared` of the tenant or its tier where that is meant
+        "#]],
+    );
+    for bases in ["bases: shared, ", "bases: own, "] {
+        let over_own = model("ua", "model: eta, version: ua-1", "org_ua");
+        check(
+            &[over_own, bridge(bases)].join("---\n"),
+            expect![[r#"
+                ok
+            "#]],
+        );
+    }
+    let tier = "apiVersion: bulkhead.dev/v1\nkind: Tier\nmetadata: { name: bridge }\nspec: { rateLimit: { requests: 1, burst: 1 }, bases: shared }\n".to_owned();
+    check(
+        &[tier, over_pooled, bridge("")].join("---\n"),
+        expect![[r#"
+            ok
+        "#]],
+    );
+    check(
+        &[
+            model("one", "model: etta, version: v", "org_ua"),
+            model("two", "model: eta, version: v", "org_ua"),
+            model("three", "model: one, version: v", "org_ua"),
+            model("four", "model: eta, version: dl-0", "org_ua"),
+        ]
+        .join("---\n"),
+        expect![[r#"
+            fleet.yaml:4:168: error: Model/one: expected base.model to name a Model, found `etta`; did you mean `eta`?
+            fleet.yaml:9:182: error: Model/two: expected a version of Model/eta, found `v`; there is: pooled-1, ua-1, dl-1, dl-0
+            fleet.yaml:14:182: error: Model/three: expected a base that stands for itself, found Model/one version `v`, which changes another one; make the adapter over that
+            fleet.yaml:19:182: error: Model/four: expected a base that is ready, found Model/eta version `dl-0`, which is rejected; make the adapter over another
         "#]],
     );
 }

@@ -79,6 +79,10 @@ pub(crate) fn hold(
         headers: Headers(&request.headers),
         digest: assigned.digest.to_string(),
         trained_on: assigned.trained_on.iter().map(ToString::to_string).collect(),
+        base_trained_on: {
+            let base = assigned.base.iter().flat_map(|base| &base.trained_on);
+            base.map(ToString::to_string).collect()
+        },
         now_ns: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
     };
     for check in table.checks() {
@@ -127,6 +131,7 @@ struct Given<'a> {
     headers: Headers<'a>,
     digest: String,
     trained_on: Vec<String>,
+    base_trained_on: Vec<String>,
     now_ns: i128,
 }
 
@@ -162,6 +167,10 @@ impl Variables for Given<'_> {
             "model.version" => text(self.assigned.version.as_str()),
             "model.digest" => text(self.digest.as_str()),
             "model.trained_on" => Some(Value::list(&self.trained_on)),
+            "model.base" => {
+                text(self.assigned.base.as_ref().map_or("", |base| base.model.as_str()))
+            }
+            "model.base_trained_on" => Some(Value::list(&self.base_trained_on)),
             _ => None,
         }
     }

@@ -3,25 +3,25 @@
 //! `ahead.rs` loads what nobody has asked for yet.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use artifact::ArtifactError;
-use inference::{Backend, LoadError};
+use artifact::{ArtifactError, Mapped};
+use inference::{Backend, LoadError, Model};
 use scheduler::{
-    CacheError, CacheStats, Loaded, ModelCache, Owner, OwnerStats, Presence,
+    CacheError, CacheStats, Loaded, ModelCache, ModelKey, Owner, OwnerStats, Presence,
     residency::{Footprint, ModelTerms, TenantTerms, Terms},
 };
-use tenancy::{Tier, problem::Problem};
+use tenancy::{Digest, TenantId, Tier, problem::Problem};
 
 mod ahead;
 
 use crate::{
     answer::Refusal,
     artifacts::{Artifacts, FetchError},
-    assignments::{Assigned, Assignments, Table},
+    assignments::{Assigned, Assignments, Base, Table},
     provenance::{self, ProvenanceError},
 };
 
@@ -44,6 +44,14 @@ enum Load {
     Asked,
     /// Nobody yet: it is warmed before it counts as loaded.
     Ahead,
+}
+
+/// A model that is to be loaded.
+struct Wanted {
+    key: ModelKey,
+    digest: Digest,
+    /// Whose data it is registered as trained on.
+    trained_on: BTreeSet<TenantId>,
 }
 
 /// Why a file did not become a model.
@@ -87,24 +95,64 @@ impl Models {
                     "expected the model to be loaded by now: it still is on its way, try again",
                 )
             })??;
-        provenance::check_file(&loaded.model().signature().metadata, assigned)
+        provenance::check_file(&loaded.model().signature().metadata, &assigned.trained_on)
             .map_err(|error| mismatch(assigned, &error))?;
         Ok(loaded)
     }
 
     async fn load(&self, assigned: &Arc<Assigned>, how: Load) -> Result<Arc<Loaded>, Refusal> {
-        let key = provenance::key(assigned);
+        // Asked for each time, so that it is worth in the cache what all adapters over it are.
+        let base = match &assigned.base {
+            Some(base) => Some(self.base(assigned, base).await?),
+            None => None,
+        };
+        let wanted = Wanted {
+            key: provenance::key(assigned),
+            digest: assigned.digest,
+            trained_on: assigned.trained_on.clone(),
+        };
+        let prepare = move |backend: &dyn Backend, mapped: &Mapped| match &base {
+            Some(base) => backend.load_over(mapped, base.model()),
+            None => backend.load(mapped),
+        };
+        self.load_from(assigned, wanted, how, prepare).await
+    }
+
+    /// What an adapter is made over, loaded.
+    async fn base(&self, assigned: &Arc<Assigned>, base: &Base) -> Result<Arc<Loaded>, Refusal> {
+        let wanted = Wanted {
+            key: provenance::base_key(&assigned.tenant, base),
+            digest: base.digest,
+            trained_on: base.trained_on.clone(),
+        };
+        let prepare = |backend: &dyn Backend, mapped: &Mapped| backend.load(mapped);
+        let loaded = self.load_from(assigned, wanted, Load::Asked, prepare).await?;
+        provenance::check_file(&loaded.model().signature().metadata, &base.trained_on)
+            .map_err(|error| mismatch(assigned, &error))?;
+        Ok(loaded)
+    }
+
+    /// The model that is wanted for `assigned`, which `prepare` makes of its file where it is not there.
+    async fn load_from<F>(
+        &self,
+        assigned: &Arc<Assigned>,
+        Wanted { key, digest, trained_on }: Wanted,
+        how: Load,
+        prepare: F,
+    ) -> Result<Arc<Loaded>, Refusal>
+    where
+        F: FnOnce(&dyn Backend, &Mapped) -> Result<Arc<dyn Model>, LoadError> + Send + 'static,
+    {
         let is_dedicated = matches!(key.owner(), Owner::Tenant(_));
         let load = {
             let (artifacts, backend) = (self.artifacts.clone(), Arc::clone(&self.backend));
-            let assigned = Arc::clone(assigned);
             move || -> Result<Loaded, NotLoaded> {
-                let mapped = artifacts.map(&assigned.digest)?;
-                let model = backend.load(&mapped)?;
+                let mapped = artifacts.map(&digest)?;
+                let model = prepare(&*backend, &mapped)?;
                 // What a file says of itself is held against each tenant's own assignment when it is
                 // used. Where several share it, one that is assigned it wrongly must not fail the others.
                 if is_dedicated {
-                    provenance::check_file(&model.signature().metadata, &assigned)?;
+                    provenance::check_file(&model.signature().metadata, &trained_on)?;
                 }
                 let loaded = Loaded::new(model, mapped);
                 if how == Load::Ahead {
@@ -113,10 +161,7 @@ impl Models {
                 Ok(loaded)
             }
         };
-        self.artifacts
-            .ensure(&assigned.digest)
-            .await
-            .map_err(|error| not_fetched(assigned, &error))?;
+        self.artifacts.ensure(&digest).await.map_err(|error| not_fetched(assigned, &error))?;
         self.cache.get_or_load(&key, load).await.map_err(|error| not_loaded(assigned, &error))
     }
 
@@ -161,13 +206,13 @@ impl Models {
     /// Unloads what nobody is assigned any more and what is not kept for going back to.
     fn let_go(&self, assignments: &Assignments, table: &Table) {
         let assigned: HashSet<_> =
-            table.assigned().map(|assigned| provenance::key(assigned)).collect();
+            table.assigned().flat_map(|assigned| provenance::keys(assigned)).collect();
         let wanted = assignments.wanted();
-        let is_known = |key: &scheduler::ModelKey| match key.owner() {
+        let is_known = |key: &ModelKey| match key.owner() {
             Owner::Pool => true,
             Owner::Tenant(tenant) => table.tenant(tenant).is_some(),
         };
-        let is_wanted = |key: &scheduler::ModelKey| {
+        let is_wanted = |key: &ModelKey| {
             assigned.contains(key) || (wanted.contains(key.digest()) && is_known(key))
         };
         let dropped = self.cache.retain(is_wanted);
@@ -201,10 +246,11 @@ fn terms(table: &Table) -> Terms {
             continue;
         }
         for assigned in given.defaults() {
-            let of_model: &mut ModelTerms =
-                terms.models.entry(provenance::key(assigned)).or_default();
-            of_model.pinned |= memory.pinned;
-            of_model.weight = of_model.weight.max(given.share.weight);
+            for key in provenance::keys(assigned) {
+                let of_model: &mut ModelTerms = terms.models.entry(key).or_default();
+                of_model.pinned |= memory.pinned;
+                of_model.weight = of_model.weight.max(given.share.weight);
+            }
         }
     }
     terms

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scheduler::ModelKey;
-use tenancy::{TenantId, Tier};
+use tenancy::{Digest, ModelName, TenantId, Tier, Version};
 
-use crate::assignments::Assigned;
+use crate::assignments::{Assigned, Base};
 
 /// The key of the file's own claim in `metadata_props`.
 pub(crate) const METADATA_KEY: &str = "trained_on";
@@ -24,6 +24,11 @@ pub(crate) enum ProvenanceError {
     )]
     NotAlone { tier: Tier },
     #[error(
+        "expected an adapter over a base trained on this tenant's data alone, as its policy demands, \
+         found one over a base that is assigned as trained on others' too: correct the assignment"
+    )]
+    BaseNotAlone,
+    #[error(
         "expected the model's file to say that it was trained on what the registry says, found \
          that its `{METADATA_KEY}` differs: register the file that was evaluated"
     )]
@@ -32,45 +37,72 @@ pub(crate) enum ProvenanceError {
 
 /// Checks what is assigned to a tenant of `tier`.
 pub(crate) fn check_assigned(tier: Tier, assigned: &Assigned) -> Result<(), ProvenanceError> {
-    match tier {
-        Tier::Bridge | Tier::Silo if !is_dedicated(assigned) => {
-            Err(ProvenanceError::NotAlone { tier })
+    let Assigned { tenant, trained_on, base, .. } = assigned;
+    if matches!(tier, Tier::Bridge | Tier::Silo) && !is_of_one(tenant, trained_on) {
+        return Err(ProvenanceError::NotAlone { tier });
+    }
+    match base {
+        Some(base) if !base.may_be_shared && !is_of_one(tenant, &base.trained_on) => {
+            Err(ProvenanceError::BaseNotAlone)
         }
         _ => Ok(()),
     }
 }
 
-/// Checks what a model's file says of itself, where it says anything.
+/// Checks what a model's file says of itself, where it says anything, against whom it is registered
+/// as trained on.
 pub(crate) fn check_file(
     metadata: &BTreeMap<String, String>,
-    assigned: &Assigned,
+    trained_on: &BTreeSet<TenantId>,
 ) -> Result<(), ProvenanceError> {
     let Some(claimed) = metadata.get(METADATA_KEY) else { return Ok(()) };
     let claimed: BTreeSet<&str> =
         claimed.split(',').map(str::trim).filter(|org| !org.is_empty()).collect();
-    let registered: BTreeSet<&str> = assigned.trained_on.iter().map(TenantId::as_str).collect();
+    let registered: BTreeSet<&str> = trained_on.iter().map(TenantId::as_str).collect();
     if claimed == registered { Ok(()) } else { Err(ProvenanceError::FileDisagrees) }
 }
 
 /// Under which name the model is kept loaded: its tenant's own, or the one that all tenants of a
 /// pooled model share.
 pub(crate) fn key(assigned: &Assigned) -> ModelKey {
-    let (model, version) = (assigned.model.clone(), assigned.version.clone());
-    if is_dedicated(assigned) {
-        ModelKey::dedicated(assigned.tenant.clone(), model, version, assigned.digest)
+    let Assigned { tenant, model, version, digest, trained_on, .. } = assigned;
+    key_of(tenant, model, version, *digest, trained_on)
+}
+
+/// The same of what an adapter of `tenant` is made over: one that is assigned as a model, too, is kept
+/// once.
+pub(crate) fn base_key(tenant: &TenantId, base: &Base) -> ModelKey {
+    let Base { model, version, digest, trained_on, .. } = base;
+    key_of(tenant, model, version, *digest, trained_on)
+}
+
+/// The names of all that an assignment needs loaded.
+pub(crate) fn keys(assigned: &Assigned) -> impl Iterator<Item = ModelKey> {
+    let base = assigned.base.iter().map(|base| base_key(&assigned.tenant, base));
+    std::iter::once(key(assigned)).chain(base)
+}
+
+fn key_of(
+    tenant: &TenantId,
+    model: &ModelName,
+    version: &Version,
+    digest: Digest,
+    trained_on: &BTreeSet<TenantId>,
+) -> ModelKey {
+    let (model, version) = (model.clone(), version.clone());
+    if is_of_one(tenant, trained_on) {
+        ModelKey::dedicated(tenant.clone(), model, version, digest)
     } else {
-        ModelKey::pooled(model, version, assigned.digest)
+        ModelKey::pooled(model, version, digest)
     }
 }
 
-fn is_dedicated(assigned: &Assigned) -> bool {
-    assigned.trained_on.len() == 1 && assigned.trained_on.contains(&assigned.tenant)
+fn is_of_one(tenant: &TenantId, trained_on: &BTreeSet<TenantId>) -> bool {
+    trained_on.len() == 1 && trained_on.contains(tenant)
 }
 
 #[cfg(test)]
 mod tests {
-    use tenancy::Digest;
-
     use super::*;
 
     fn assigned(tenant: &str, trained_on: &[&str]) -> Assigned {
@@ -81,7 +113,36 @@ mod tests {
             model: "air-time".parse().unwrap(),
             digest: Digest::of(b"model"),
             trained_on: trained_on.iter().map(|org| org.parse().unwrap()).collect(),
+            base: None,
         }
+    }
+
+    fn over(base: &[&str], may_be_shared: bool) -> Assigned {
+        let of_base = assigned("ua", base);
+        let Assigned { model, version, digest, trained_on, .. } = of_base;
+        let base = Base { model, version, digest, trained_on, may_be_shared };
+        Assigned { digest: Digest::of(b"adapter"), base: Some(base), ..assigned("ua", &["ua"]) }
+    }
+
+    #[test]
+    fn an_adapter_is_over_a_base_of_its_own_data_unless_it_may_share_one() {
+        for tier in Tier::ALL {
+            assert!(check_assigned(tier, &over(&["ua"], false)).is_ok());
+            assert!(check_assigned(tier, &over(&["dl", "ua"], true)).is_ok());
+            for base in [&["dl", "ua"][..], &["dl"]] {
+                let refused = check_assigned(tier, &over(base, false));
+                assert_eq!(refused, Err(ProvenanceError::BaseNotAlone));
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_base_is_loaded_once_for_its_adapters_and_for_those_who_call_it() {
+        let keys: Vec<_> = keys(&over(&["dl", "ua"], true)).collect();
+        assert_eq!(keys[1], key(&assigned("dl", &["dl", "ua"])));
+        assert_ne!(keys[0], keys[1]);
+        let own: Vec<_> = super::keys(&over(&["ua"], false)).collect();
+        assert_eq!(own[1], key(&assigned("ua", &["ua"])));
     }
 
     #[test]
@@ -99,10 +160,13 @@ mod tests {
     fn a_file_that_claims_other_data_than_the_registry_is_refused() {
         let says = |claim: &str| BTreeMap::from([(METADATA_KEY.to_owned(), claim.to_owned())]);
         let pooled = assigned("ua", &["dl", "ua"]);
-        assert!(check_file(&BTreeMap::new(), &pooled).is_ok());
-        assert!(check_file(&says("ua, dl"), &pooled).is_ok());
+        assert!(check_file(&BTreeMap::new(), &pooled.trained_on).is_ok());
+        assert!(check_file(&says("ua, dl"), &pooled.trained_on).is_ok());
         for claim in ["ua", "ua,dl,aa", "", "UA,DL"] {
-            assert_eq!(check_file(&says(claim), &pooled), Err(ProvenanceError::FileDisagrees));
+            assert_eq!(
+                check_file(&says(claim), &pooled.trained_on),
+                Err(ProvenanceError::FileDisagrees)
+            );
         }
     }
 

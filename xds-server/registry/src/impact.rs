@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fmt::Display};
 
 use policy_model::resolved::{
-    Check, Issuer, Memory, RateLimit, Resolved, Serves, Share, Tenant, TenantModel,
+    Base, Check, Issuer, Memory, RateLimit, Resolved, Serves, Share, Tenant, TenantModel,
 };
+use policy_model::spec::Bases;
 use tenancy::TenantId;
 
 /// What a change means for one tenant.
@@ -88,6 +89,14 @@ impl Words {
         if old.memory != new.memory {
             self.say(format!("{} -> {}", memory(old.memory), memory(new.memory)));
         }
+        if old.bases != new.bases {
+            let said = |bases: Bases| match bases {
+                Bases::Own => "trained on its own data alone",
+                Bases::Shared => "trained on others' data too",
+            };
+            let (old, new) = (said(old.bases), said(new.bases));
+            self.say(format!("bases of its adapters may be {old} -> {new}"));
+        }
         match (old.suspended, new.suspended) {
             (false, true) => {
                 self.say("it is suspended: every request of it is refused".to_owned());
@@ -150,6 +159,10 @@ impl Words {
             if old.trained_on != new.trained_on {
                 let (old, new) = (list(&old.trained_on), list(&new.trained_on));
                 self.say(format!("model {name} version {version}: trained on {old} -> {new}"));
+            }
+            if old.base != new.base {
+                let (old, new) = (over(old.base.as_ref()), over(new.base.as_ref()));
+                self.say(format!("model {name} version {version}: {old} -> {new}"));
             }
         }
     }
@@ -241,6 +254,16 @@ fn memory(memory: Memory) -> String {
     let ceiling = ceiling_bytes.map_or_else(|| "all".to_owned(), |bytes| format!("{bytes} B"));
     let pinned = if pinned { ", pinned" } else { "" };
     format!("model memory at least {floor_bytes} B, at most {ceiling}{pinned}")
+}
+
+fn over(base: Option<&Base>) -> String {
+    base.map_or_else(
+        || "stands for itself".to_owned(),
+        |Base { model, version, digest, trained_on }| {
+            let (digest, trained_on) = (digest.short(), list(trained_on));
+            format!("over {model} {version} ({digest}, trained on {trained_on})")
+        },
+    )
 }
 
 fn rate(limit: RateLimit) -> String {

@@ -133,7 +133,8 @@ impl<'a> Compiler<'a> {
         serving::check_memory(&mut self.report, &subject, alone);
         if let Some(tier) = name::<_, Tier>(&mut self.report, &subject, object) {
             let labels = object.metadata.labels.clone();
-            let defaults = TierDefaults { rate_limit, share, memory, labels };
+            let bases = object.spec.bases;
+            let defaults = TierDefaults { rate_limit, share, memory, bases, labels };
             self.resolved.tiers.insert(tier, defaults);
         }
     }

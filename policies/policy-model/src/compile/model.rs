@@ -6,8 +6,9 @@ use tenancy::ModelName;
 
 use super::{Compiler, Subject};
 use crate::{
-    resolved::ModelVersion,
-    spec::{Kind, ModelSpec, ModelVersionSpec, Object},
+    diagnostic::did_you_mean,
+    resolved::{Base, ModelVersion},
+    spec::{BaseSpec, Kind, ModelSpec, ModelStatus, ModelVersionSpec, Object},
     variables::MAX_TRAINED_ON,
 };
 
@@ -30,16 +31,67 @@ impl Compiler<'_> {
                 let found = trained_on.len();
                 self.report.error(&subject, &path, format!("expected at most {MAX_TRAINED_ON} tenants in `trainedOn` of version `{name}`, found {found}"));
             }
+            if let Some(Err((field, message))) = version.base.as_ref().map(|base| self.base(base)) {
+                let path = format!("spec.versions[{index}].base.{field}");
+                self.report.error(&subject, &path, message);
+            }
         }
+    }
+
+    /// The model version that `spec` names; else which of its fields is wrong, and why.
+    fn base(&self, spec: &BaseSpec) -> Result<Base, (&'static str, String)> {
+        let BaseSpec { model, version } = spec;
+        let Some(found) = self.models.get(model) else {
+            let mend = did_you_mean(model.as_str(), self.models.keys().map(ModelName::as_str));
+            let message = format!("expected base.model to name a Model, found `{model}`{mend}");
+            return Err(("model", message));
+        };
+        let known = &found.spec.versions;
+        let Some(found) = known.iter().find(|it| it.version == *version) else {
+            let mend = did_you_mean(version.as_str(), known.iter().map(|it| it.version.as_str()));
+            let message = format!("expected a version of Model/{model}, found `{version}`{mend}");
+            return Err(("version", message));
+        };
+        if found.base.is_some() {
+            let message = format!(
+                "expected a base that stands for itself, found Model/{model} version `{version}`, which changes another one; make the adapter over that"
+            );
+            return Err(("version", message));
+        }
+        if found.status != ModelStatus::Ready {
+            let status = found.status.as_str();
+            let message = format!(
+                "expected a base that is ready, found Model/{model} version `{version}`, which is {status}; make the adapter over another"
+            );
+            return Err(("version", message));
+        }
+        let (model, version) = (model.clone(), version.clone());
+        let trained_on = sorted(&found.trained_on);
+        Ok(Base { model, version, digest: found.digest, trained_on })
+    }
+
+    /// A version of `model` with what it refers to; what it refers to wrongly was told of the model.
+    pub(super) fn model_version(
+        &self,
+        model: &ModelName,
+        version: &ModelVersionSpec,
+    ) -> ModelVersion {
+        let base = version.base.as_ref().and_then(|base| self.base(base).ok());
+        model_version(model, version, base)
     }
 }
 
-pub(super) fn model_version(model: &ModelName, version: &ModelVersionSpec) -> ModelVersion {
+fn model_version(
+    model: &ModelName,
+    version: &ModelVersionSpec,
+    base: Option<Base>,
+) -> ModelVersion {
     ModelVersion {
         model: model.clone(),
         version: version.version.clone(),
         digest: version.digest,
         trained_on: sorted(&version.trained_on),
+        base,
         status: version.status,
         evaluation: version.evaluation,
     }

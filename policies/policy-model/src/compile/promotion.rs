@@ -53,6 +53,7 @@ struct Promotion<'a> {
     version: &'a ModelVersion,
     digest: String,
     trained_on: Vec<String>,
+    base_trained_on: Vec<String>,
 }
 
 impl<'a> Promotion<'a> {
@@ -64,7 +65,9 @@ impl<'a> Promotion<'a> {
     ) -> Self {
         let digest = version.digest.to_string();
         let trained_on = version.trained_on.iter().map(ToString::to_string).collect();
-        Self { resolved, tenant, public_name, version, digest, trained_on }
+        let base = version.base.iter().flat_map(|base| &base.trained_on);
+        let base_trained_on = base.map(ToString::to_string).collect();
+        Self { resolved, tenant, public_name, version, digest, trained_on, base_trained_on }
     }
 
     /// What is to be told, where `rule` refuses it.
@@ -115,6 +118,10 @@ impl Variables for Promotion<'_> {
             "model.version" => Value::from(version.version.as_str()),
             "model.digest" => Value::from(self.digest.as_str()),
             "model.trained_on" => Value::list(&self.trained_on),
+            "model.base" => {
+                Value::from(version.base.as_ref().map_or("", |base| base.model.as_str()))
+            }
+            "model.base_trained_on" => Value::list(&self.base_trained_on),
             "model.status" => Value::from(version.status.as_str()),
             "model.evaluation.rows_trained" => int(evaluation?.rows_trained),
             "model.evaluation.rows_evaluated" => int(evaluation?.rows_evaluated),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use tenancy::{DataPlaneId, ModelName, TenantId, Tier};
 
-use super::{Compiler, Subject, limits, model::model_version, serving};
+use super::{Compiler, Subject, limits, serving};
 use crate::{
     diagnostic::did_you_mean,
     resolved::{Memory, RateLimit, Share, Tenant, TenantModel},
-    spec::{Kind, ModelStatus, ModelVersionSpec, Object, TenantModelSpec, TenantSpec},
+    spec::{Bases, Kind, ModelStatus, ModelVersionSpec, Object, TenantModelSpec, TenantSpec},
 };
 
 impl Compiler<'_> {
@@ -17,10 +17,12 @@ impl Compiler<'_> {
         let spec = &object.spec;
         let Some(rate_limit) = self.rate_limit_of(&subject, spec) else { return };
         let Some(region) = self.check_placement(&subject, &id, spec) else { return };
+        let bases = self.bases_of(spec);
         let mut models = BTreeMap::new();
         for (index, model) in spec.models.iter().enumerate() {
             let path = format!("spec.models[{index}]");
-            let Some(resolved) = self.resolve_model(&subject, &path, (&id, spec.tier), model)
+            let Some(resolved) =
+                self.resolve_model(&subject, &path, (&id, spec.tier, bases), model)
             else {
                 continue;
             };
@@ -46,6 +48,7 @@ impl Compiler<'_> {
             rate_limit,
             share,
             memory,
+            bases,
             models,
             suspended: spec.suspended,
             labels: object.metadata.labels.clone(),
@@ -66,6 +69,16 @@ impl Compiler<'_> {
             serving::check_memory(&mut self.report, subject, given);
         }
         (serving::share(share, of_tier), given)
+    }
+
+    /// What the tenant says, or else its tier's resource, or else the tier itself.
+    fn bases_of(&self, spec: &TenantSpec) -> Bases {
+        let of_tier = || self.resolved.tiers.get(&spec.tier).and_then(|tier| tier.bases);
+        let of_any = match spec.tier {
+            Tier::Pool => Bases::Shared,
+            Tier::Bridge | Tier::Silo => Bases::Own,
+        };
+        spec.bases.or_else(of_tier).unwrap_or(of_any)
     }
 
     fn rate_limit_of(&mut self, subject: &Subject<'_>, spec: &TenantSpec) -> Option<RateLimit> {
@@ -113,7 +126,7 @@ impl Compiler<'_> {
         &mut self,
         subject: &Subject<'_>,
         path: &str,
-        tenant: (&TenantId, Tier),
+        tenant: (&TenantId, Tier, Bases),
         spec: &TenantModelSpec,
     ) -> Option<TenantModel> {
         let Some(model) = self.models.get(&spec.model).copied() else {
@@ -139,18 +152,18 @@ impl Compiler<'_> {
                 continue;
             };
             self.check_that_it_may_serve((subject, &path), tenant, &spec.model, version);
-            versions.insert(wanted.clone(), model_version(&spec.model, version));
+            versions.insert(wanted.clone(), self.model_version(&spec.model, version));
         }
         let default = versions.get(&spec.version)?.clone();
         Some(TenantModel { default, versions })
     }
 
     /// A model version may answer a tenant that shares no model only where it was trained on
-    /// that tenant's data alone.
+    /// that tenant's data alone, and what it changes only where that was, too, or may be shared.
     fn check_that_it_may_serve(
         &mut self,
         (subject, path): (&Subject<'_>, &str),
-        (tenant, tier): (&TenantId, Tier),
+        (tenant, tier, bases): (&TenantId, Tier, Bases),
         model: &ModelName,
         spec: &ModelVersionSpec,
     ) {
@@ -161,6 +174,14 @@ impl Compiler<'_> {
         let foreign = trained_on.iter().find(|org| *org != tenant);
         if let (Tier::Bridge | Tier::Silo, Some(foreign)) = (tier, foreign) {
             self.report.error(subject, path, format!("expected a model trained on `{tenant}` alone, as tier `{tier}` demands, found Model/{model} version `{version}`, which was trained on `{foreign}` too"));
+        }
+        let base = self.model_version(model, spec).base;
+        let foreign = base.as_ref().and_then(|base| {
+            base.trained_on.iter().find(|org| *org != tenant).map(|foreign| (base, foreign))
+        });
+        if let (Bases::Own, Some((base, foreign))) = (bases, foreign) {
+            let (of, at) = (&base.model, &base.version);
+            self.report.error(subject, path, format!("expected an adapter over a base trained on `{tenant}` alone, found Model/{model} version `{version}` over Model/{of} version `{at}`, which was trained on `{foreign}` too; say `bases: shared` of the tenant or its tier where that is meant"));
         }
     }
 }

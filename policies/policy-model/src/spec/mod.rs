@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 pub use check::{CheckSpec, DenialSpec, Mode, Point, SelectorSpec, UnknownPoint};
 pub use data_plane::{DataPlaneSpec, EndpointSpec};
 pub use issuer::{Algorithm, IssuerSpec};
-pub use model::{EvaluationSpec, ModelSpec, ModelStatus, ModelVersionSpec};
+pub use model::{BaseSpec, EvaluationSpec, ModelSpec, ModelStatus, ModelVersionSpec};
 pub use parse::parse;
 pub use places::Places;
 pub use serving::{MemorySpec, Priority, ServingSpec, ShareSpec};
 pub use tenant::{TenantModelSpec, TenantSpec};
-pub use tier::{RateLimitSpec, TierSpec};
+pub use tier::{Bases, RateLimitSpec, TierSpec};
 
 use crate::diagnostic::Origin;
 

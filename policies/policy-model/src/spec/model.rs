@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tenancy::{Digest, TenantId, Version};
+use tenancy::{Digest, ModelName, TenantId, Version};
 
 use crate::schema::{Name, Sha256};
 
@@ -30,12 +30,29 @@ pub struct ModelVersionSpec {
     /// Whose data it was trained on.
     #[schemars(with = "Vec<Name>")]
     pub trained_on: Vec<TenantId>,
+    /// The model version that this one changes, where its artifact is an adapter: a package that
+    /// names another one by its digest and holds what differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseSpec>,
     /// How it did on held-out data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<EvaluationSpec>,
     /// Whether it may be served. `ready` where it is not said.
     #[serde(default)]
     pub status: ModelStatus,
+}
+
+/// A model version that adapters are made over. Every tenant with an adapter over it runs on its weights,
+/// so whose data it was trained on has to be allowed for each of them: see `bases` of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BaseSpec {
+    /// The registry's model.
+    #[schemars(with = "Name")]
+    pub model: ModelName,
+    /// Its version, which changes no other one itself.
+    #[schemars(with = "Name")]
+    pub version: Version,
 }
 
 /// A model version's evaluation on rows that it was not trained on.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tenancy::{DataPlaneId, ModelName, Tier, Version};
 
-use super::{MemorySpec, RateLimitSpec, ShareSpec};
+use super::{Bases, MemorySpec, RateLimitSpec, ShareSpec};
 use crate::schema::{Name, TierName};
 
 /// A customer. Its name is its `org_id`.
@@ -26,6 +26,10 @@ pub struct TenantSpec {
     /// What it is given of a node's memory; what is not said is the tier's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySpec>,
+    /// Whose data the base of an adapter of its own may have been trained on; the tier's word where it
+    /// is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases: Option<Bases>,
     /// The models that it may call.
     #[serde(default)]
     pub models: Vec<TenantModelSpec>,

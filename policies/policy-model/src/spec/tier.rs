@@ -17,6 +17,20 @@ pub struct TierSpec {
     /// What each tenant of the tier is given of a node's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySpec>,
+    /// Whose data the base of an adapter of a tenant of the tier may have been trained on. `shared` for
+    /// `pool` where it is not said, `own` for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases: Option<Bases>,
+}
+
+/// Whose data the base of a tenant's adapter may have been trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Bases {
+    /// The tenant's own alone.
+    Own,
+    /// Other tenants' too.
+    Shared,
 }
 
 /// A token bucket: `burst` requests at once, refilled at `requests` every `perSeconds`.

@@ -4,6 +4,7 @@
 //! from its start to its end. `resources.rs` keeps the encoded form with versions, `saved.rs` puts
 //! it on the disk, `follow.rs` takes updates from the control plane.
 
+mod assigned;
 mod follow;
 mod given;
 mod kept;
@@ -22,13 +23,14 @@ use arc_swap::ArcSwap;
 use tenancy::{DataPlaneId, Digest};
 use tokio::{sync::watch, time::Instant};
 
+pub(crate) use assigned::{Assigned, Base};
 pub(crate) use follow::follow;
 pub(crate) use given::Serving;
 use kept::Kept;
 use resources::Resources;
 use saved::SavedFile;
 use stand_in::StandIn;
-pub(crate) use table::{Assigned, AssignmentError, Node, Table, TenantModels};
+pub(crate) use table::{AssignmentError, Node, Table, TenantModels};
 
 /// The table in force, and the way to the next one.
 pub(crate) struct Assignments {
@@ -104,7 +106,7 @@ impl Assignments {
         if let Some(node) = table.node() {
             let until = Instant::now() + node.serving.keep_old_version;
             let before = self.table();
-            self.kept().keep(table.replaced(&before).map(|old| old.digest), until);
+            self.kept().keep(table.replaced(&before).flat_map(|old| old.digests()), until);
         }
         self.table.store(Arc::new(table));
         self.changed.send_replace(());

@@ -7,16 +7,14 @@ use std::{
 
 use passport::{Verifier, VerifyingKey};
 use policy_model::{
-    assignment::{
-        AssignedModel, NODE_ASSIGNMENT_TYPE, NodeAssignment, TENANT_ASSIGNMENT_TYPE,
-        TenantAssignment,
-    },
+    assignment::{NODE_ASSIGNMENT_TYPE, NodeAssignment, TENANT_ASSIGNMENT_TYPE, TenantAssignment},
     table::SidecarTable,
 };
 use prost::Message;
 use tenancy::{DataPlaneId, Digest, ModelName, TenantId, Tier, Version};
 
 use super::{
+    assigned::{Assigned, assigned},
     given::{Memory, Serving, Share, memory, serving, share},
     resources::Resources,
     stand_in::StandIn,
@@ -58,19 +56,6 @@ struct Versions {
     versions: BTreeMap<Version, Arc<Assigned>>,
     /// What answers instead of the default until that is warm.
     stand_in: Option<StandIn>,
-}
-
-/// A model version that may answer one tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Assigned {
-    pub(crate) tenant: TenantId,
-    /// The public name.
-    pub(crate) name: ModelName,
-    pub(crate) version: Version,
-    /// The registry's name.
-    pub(crate) model: ModelName,
-    pub(crate) digest: Digest,
-    pub(crate) trained_on: BTreeSet<TenantId>,
 }
 
 /// An assignment that is refused as a whole.
@@ -226,7 +211,7 @@ impl Table {
 
     /// The artifacts that are needed here.
     pub(crate) fn digests(&self) -> BTreeSet<Digest> {
-        self.assigned().map(|assigned| assigned.digest).collect()
+        self.assigned().flat_map(|assigned| assigned.digests()).collect()
     }
 }
 
@@ -290,7 +275,7 @@ fn tenant(name: &str, value: &[u8]) -> Result<(TenantId, TenantModels), Assignme
     let mut found: BTreeMap<ModelName, Vec<(bool, Arc<Assigned>)>> = BTreeMap::new();
     for model in assignment.models {
         let default = model.default;
-        let assigned = assigned(&tenant, model).map_err(malformed)?;
+        let assigned = assigned(&tenant, model, assignment.shares_bases).map_err(malformed)?;
         found.entry(assigned.name.clone()).or_default().push((default, Arc::new(assigned)));
     }
     let models = found
@@ -334,28 +319,6 @@ fn versions(name: &ModelName, found: Vec<(bool, Arc<Assigned>)>) -> Result<Versi
     Ok(Versions { default, versions, stand_in: None })
 }
 
-fn assigned(tenant: &TenantId, model: AssignedModel) -> Result<Assigned, String> {
-    fn named<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
-        text.parse().map_err(|error: T::Err| error.to_string())
-    }
-    let trained_on: BTreeSet<TenantId> =
-        model.trained_on.iter().map(|org| named(org)).collect::<Result<_, _>>()?;
-    if trained_on.is_empty() {
-        return Err(format!(
-            "expected `trained_on` of model `{}` to name tenants, found none",
-            model.name
-        ));
-    }
-    Ok(Assigned {
-        tenant: tenant.clone(),
-        name: named(&model.name)?,
-        version: named(&model.version)?,
-        model: named(&model.model)?,
-        digest: named(&model.digest)?,
-        trained_on,
-    })
-}
-
 fn node(name: &str, value: &[u8], expected: &DataPlaneId) -> Result<Node, AssignmentError> {
     let assignment = NodeAssignment::decode(value).map_err(undecodable(name))?;
     if assignment.data_plane != expected.as_str() || name != expected.as_str() {
@@ -382,6 +345,7 @@ fn undecodable(name: &str) -> impl FnOnce(prost::DecodeError) -> AssignmentError
 
 #[cfg(test)]
 mod tests {
+    use policy_model::assignment::AssignedModel;
     use proptest::prelude::*;
 
     use super::*;
@@ -394,6 +358,7 @@ mod tests {
             model: "pooled".to_owned(),
             digest: Digest::of(version.as_bytes()).to_string(),
             trained_on: vec!["ua".to_owned(), "dl".to_owned()],
+            base: None,
         }
     }
 

@@ -197,6 +197,7 @@ pub fn model(
         model: registry.to_owned(),
         digest: digest.to_string(),
         trained_on: trained_on.iter().map(|org| (*org).to_owned()).collect(),
+        base: None,
     }
 }
 
