@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// What loaded models may take beside their files, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_PRIVATE_BYTES)]
     private_bytes: u64,
+    /// What models may take of the device's memory, where there is a device, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_DEVICE_BYTES)]
+    device_bytes: u64,
     /// What the inputs of requests that wait for a processor may take together once they are decoded,
     /// in bytes. Where it is full, each tenant has the part of it that its weight gives it.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_WAITING_BYTES)]
@@ -138,6 +141,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         capacity: Capacity {
             mapped_bytes: arguments.mapped_bytes,
             private_bytes: arguments.private_bytes,
+            device_bytes: arguments.device_bytes,
             waiting_bytes: arguments.waiting_bytes,
             order: arguments.order,
         },

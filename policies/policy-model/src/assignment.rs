@@ -71,6 +71,12 @@ pub struct Memory {
     /// Whether its models are loaded when they are assigned, and stay.
     #[prost(bool, tag = "3")]
     pub pinned: bool,
+    /// So many bytes of its models on a device do not go for others.
+    #[prost(uint64, tag = "4")]
+    pub device_floor_bytes: u64,
+    /// The most bytes that its models take there, where there is a bound of its own.
+    #[prost(uint64, optional, tag = "5")]
+    pub device_ceiling_bytes: Option<u64>,
 }
 
 /// How the nodes of a data plane serve.
@@ -201,8 +207,14 @@ fn share(share: resolved::Share) -> Share {
 }
 
 const fn memory(memory: resolved::Memory) -> Memory {
-    let resolved::Memory { floor_bytes, ceiling_bytes, pinned } = memory;
-    Memory { floor_bytes, ceiling_bytes, pinned }
+    let resolved::Memory { floor_bytes, ceiling_bytes, pinned, device } = memory;
+    Memory {
+        floor_bytes,
+        ceiling_bytes,
+        pinned,
+        device_floor_bytes: device.floor_bytes,
+        device_ceiling_bytes: device.ceiling_bytes,
+    }
 }
 
 fn serving(serving: resolved::Serving) -> Serving {

@@ -176,6 +176,17 @@ pub struct Memory {
     pub ceiling_bytes: Option<u64>,
     /// Whether its models are loaded when they are assigned, and stay.
     pub pinned: bool,
+    /// The same of a device's memory.
+    pub device: DeviceMemory,
+}
+
+/// What a tenant is given of a device's memory for models of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// So much of its models there does not go for others.
+    pub floor_bytes: u64,
+    /// The most that its models take there, where that is less than the whole budget.
+    pub ceiling_bytes: Option<u64>,
 }
 
 /// How the nodes of a data plane serve.

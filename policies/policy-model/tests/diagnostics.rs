@@ -53,7 +53,7 @@ metadata: { name: bridge }
 spec:
   rateLimit: { requests: 1, burst: 1 }
   share: { weight: 0 }
-  memory: { floorBytes: 2, ceilingBytes: 1 }
+  memory: { floorBytes: 2, ceilingBytes: 1, device: { floorBytes: 4, ceilingBytes: 3 } }
 ---
 apiVersion: bulkhead.dev/v1
 kind: DataPlane
@@ -76,6 +76,7 @@ spec:
         expect![[r#"
             fleet.yaml:7:20: error: Tier/bridge: expected a weight of 1 to 10000
             fleet.yaml:8:11: error: Tier/bridge: expected a ceilingBytes of at least floorBytes, found 1 below 2
+            fleet.yaml:8:53: error: Tier/bridge: expected a ceilingBytes of at least floorBytes, found 3 below 4
             fleet.yaml:17:28: error: DataPlane/other: expected maxBatchRows of at least 1, which joins no requests
             fleet.yaml:17:48: error: DataPlane/other: expected batchWaitMicros of at most 1000000
             fleet.yaml:26:25: error: Tenant/org_hi: expected concurrency of at least 1; to shut a tenant out, say `suspended: true`

@@ -114,6 +114,7 @@ async fn body(request: Request<Incoming>) -> Result<bytes::Bytes, Refusal> {
 fn metrics(sidecar: &Sidecar) -> Answer {
     let stats = Stats {
         cache: sidecar.models.stats(),
+        device: sidecar.models.device_stats(),
         meter: sidecar.meter.log.stats(),
         by_owner: sidecar.models.stats_by_owner(),
         waiting: sidecar.compute.waiting(),

@@ -10,7 +10,7 @@ use metrics::{SharedString, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use scheduler::{CacheStats, Executed, Owner, OwnerStats};
+use scheduler::{CacheStats, DeviceStats, Executed, Owner, OwnerStats};
 use tenancy::TenantId;
 
 /// Upper bounds, in seconds: a quarter of a millisecond, doubled up to two seconds, and beyond.
@@ -36,6 +36,7 @@ pub(crate) struct Metrics {
 /// What is read at the moment of asking.
 pub(crate) struct Stats {
     pub(crate) cache: CacheStats,
+    pub(crate) device: Option<DeviceStats>,
     pub(crate) meter: MeterStats,
     pub(crate) by_owner: HashMap<Owner, OwnerStats>,
     pub(crate) waiting: usize,
@@ -111,7 +112,8 @@ impl Metrics {
     /// The text of `GET /metrics`.
     pub(crate) fn render(&self, stats: &Stats) -> String {
         with_local_recorder(&self.recorder, || {
-            let Stats { cache, by_owner, meter, waiting, waiting_bytes, running, tenants } = stats;
+            let Stats { cache, device, by_owner, meter, waiting, waiting_bytes, running, tenants } =
+                stats;
             by_owner.iter().for_each(|(owner, stats)| of_owner(owner, stats));
             let count = |name: &'static str, value: u64| counter!(name).absolute(value);
             let level = |name: &'static str, value: u64| gauge!(name).set(value as f64);
@@ -126,6 +128,15 @@ impl Metrics {
             level("bulkhead_sidecar_model_private_bytes", cache.held.private_bytes);
             level("bulkhead_sidecar_model_budget_mapped_bytes", cache.budget.mapped_bytes);
             level("bulkhead_sidecar_model_budget_private_bytes", cache.budget.private_bytes);
+            if let Some(device) = device {
+                count("bulkhead_sidecar_device_brought_total", device.brought);
+                count("bulkhead_sidecar_device_refused_total", device.refused);
+                count("bulkhead_sidecar_device_no_room_total", device.no_room);
+                count("bulkhead_sidecar_device_evictions_total", device.evictions);
+                level("bulkhead_sidecar_device_models", device.models);
+                level("bulkhead_sidecar_device_bytes", device.held_bytes);
+                level("bulkhead_sidecar_device_budget_bytes", device.budget_bytes);
+            }
             count("bulkhead_sidecar_usage_appended_total", meter.appended);
             count("bulkhead_sidecar_usage_syncs_total", meter.batches);
             count("bulkhead_sidecar_usage_refused_total", meter.refused);
@@ -180,6 +191,7 @@ mod tests {
         metrics.refused(&"org_ua".parse().unwrap(), "deadline");
         let stats = Stats {
             cache: CacheStats { hits: 7, ..CacheStats::default() },
+            device: Some(DeviceStats { held_bytes: 9, ..DeviceStats::default() }),
             meter: MeterStats { backlog_events: 2, ..MeterStats::default() },
             by_owner: HashMap::from([(Owner::Pool, OwnerStats { loads: 5, ..Default::default() })]),
             waiting: 4,
@@ -195,6 +207,7 @@ mod tests {
             "bulkhead_sidecar_infer_seconds_bucket{tenant=\"org_ua\",le=\"0.004\"} 1",
             "bulkhead_sidecar_rows_total{tenant=\"org_ua\"} 3",
             "bulkhead_sidecar_model_hits_total 7",
+            "bulkhead_sidecar_device_bytes 9",
             "bulkhead_sidecar_queue_seconds_bucket{tenant=\"org_ua\",le=\"0.002\"} 0",
             "bulkhead_sidecar_queue_seconds_bucket{tenant=\"org_ua\",le=\"0.004\"} 1",
             "bulkhead_sidecar_batch_rows_bucket{tenant=\"org_ua\",le=\"8\"} 1",

@@ -11,12 +11,14 @@ use std::{
 use artifact::{ArtifactError, Mapped};
 use inference::{Backend, LoadError, Model};
 use scheduler::{
-    CacheError, CacheStats, Loaded, ModelCache, ModelKey, Owner, OwnerStats, Presence,
-    residency::{Footprint, ModelTerms, TenantTerms, Terms},
+    CacheError, CacheStats, DeviceCache, DeviceStats, Loaded, ModelCache, ModelKey, Owner,
+    OwnerStats, Presence, residency::Footprint,
 };
 use tenancy::{Digest, TenantId, Tier, problem::Problem};
+use tokio::task::spawn_blocking;
 
 mod ahead;
+mod terms;
 
 use crate::{
     answer::Refusal,
@@ -29,10 +31,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For how long a load that failed is not tried again, whoever asks.
 const FAILURES_LAST: Duration = Duration::from_secs(1);
+/// For how long a model is not brought to a device that did not take it: it is answered without.
+const DEVICE_FAILURES_LAST: Duration = Duration::from_secs(5);
 
 /// The models of this node.
 pub(crate) struct Models {
     cache: ModelCache<NotLoaded>,
+    /// What of them is on the device, where there is one.
+    device: Option<DeviceCache>,
     artifacts: Artifacts,
     backend: Arc<dyn Backend>,
 }
@@ -66,8 +72,11 @@ enum NotLoaded {
 }
 
 impl Models {
+    /// Models within `budget`, on a device too where that has any.
     pub(crate) fn new(budget: Footprint, artifacts: Artifacts, backend: Arc<dyn Backend>) -> Self {
-        Self { cache: ModelCache::new(budget, FAILURES_LAST), artifacts, backend }
+        let device = (budget.device_bytes > 0)
+            .then(|| DeviceCache::new(budget.device_bytes, DEVICE_FAILURES_LAST));
+        Self { cache: ModelCache::new(budget, FAILURES_LAST), device, artifacts, backend }
     }
 
     /// The loaded model of an assignment.
@@ -162,7 +171,22 @@ impl Models {
             }
         };
         self.artifacts.ensure(&digest).await.map_err(|error| not_fetched(assigned, &error))?;
-        self.cache.get_or_load(&key, load).await.map_err(|error| not_loaded(assigned, &error))
+        let loaded = self.cache.get_or_load(&key, load).await;
+        let loaded = loaded.map_err(|error| not_loaded(assigned, &error))?;
+        self.bring_to_device(&key, &loaded, how).await;
+        Ok(loaded)
+    }
+
+    /// Has a model brought to the device, where it should be there; nobody who asked waits for that.
+    async fn bring_to_device(&self, key: &ModelKey, loaded: &Arc<Loaded>, how: Load) {
+        let Some(device) = &self.device else { return };
+        if how == Load::Asked {
+            return device.used(key, loaded);
+        }
+        let (device, key, loaded) = (device.clone(), key.clone(), Arc::clone(loaded));
+        if let Err(error) = spawn_blocking(move || device.bring(&key, &loaded)).await {
+            tracing::warn!(%error, "a model was not brought to the device");
+        }
     }
 
     /// Whether a request would find it loaded.
@@ -177,7 +201,11 @@ impl Models {
         loop {
             changes.borrow_and_update();
             let table = assignments.table();
-            self.cache.set_terms(terms(&table));
+            let (terms, device_terms) = terms::of(&table);
+            self.cache.set_terms(terms);
+            if let Some(device) = &self.device {
+                device.set_terms(device_terms);
+            }
             self.let_go(&assignments, &table);
             let end_of_keeping = async {
                 match assignments.kept_until() {
@@ -215,11 +243,18 @@ impl Models {
         let is_wanted = |key: &ModelKey| {
             assigned.contains(key) || (wanted.contains(key.digest()) && is_known(key))
         };
+        if let Some(device) = &self.device {
+            device.retain(is_wanted);
+        }
         let dropped = self.cache.retain(is_wanted);
         self.cache.retain_owners(|tenant| table.tenant(tenant).is_some());
         if dropped > 0 {
             tracing::info!(dropped, "models that nobody is assigned any more are unloaded");
         }
+    }
+
+    pub(crate) fn device_stats(&self) -> Option<DeviceStats> {
+        self.device.as_ref().map(DeviceCache::stats)
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -229,31 +264,6 @@ impl Models {
     pub(crate) fn stats_by_owner(&self) -> HashMap<Owner, OwnerStats> {
         self.cache.stats_by_owner()
     }
-}
-
-/// What tenants and models are granted. A model that several tenants share is pinned where one of
-/// them is, and weighs as much as the one that weighs most.
-fn terms(table: &Table) -> Terms {
-    let mut terms = Terms::default();
-    for (tenant, given) in table.by_tenant() {
-        let memory = given.memory;
-        let own =
-            TenantTerms { floor_bytes: memory.floor_bytes, ceiling_bytes: memory.ceiling_bytes };
-        if own != TenantTerms::default() {
-            terms.tenants.insert(tenant.clone(), own);
-        }
-        if !memory.pinned && given.share.weight <= 1 {
-            continue;
-        }
-        for assigned in given.defaults() {
-            for key in provenance::keys(assigned) {
-                let of_model: &mut ModelTerms = terms.models.entry(key).or_default();
-                of_model.pinned |= memory.pinned;
-                of_model.weight = of_model.weight.max(given.share.weight);
-            }
-        }
-    }
-    terms
 }
 
 fn unavailable(detail: &str) -> Refusal {

@@ -52,6 +52,8 @@ pub struct Capacity {
     pub mapped_bytes: u64,
     /// What loaded models may take beside their files, in bytes.
     pub private_bytes: u64,
+    /// What models may take of the device's memory, where there is a device, in bytes.
+    pub device_bytes: u64,
     /// What the inputs of requests that wait for a processor may take together once they are decoded,
     /// in bytes. Where it is full, each tenant has the part of it that its weight gives it.
     pub waiting_bytes: u64,
@@ -64,6 +66,8 @@ impl Capacity {
     pub const DEFAULT_MAPPED_BYTES: u64 = 16 << 30;
     /// 1 GiB.
     pub const DEFAULT_PRIVATE_BYTES: u64 = 1 << 30;
+    /// 4 GiB.
+    pub const DEFAULT_DEVICE_BYTES: u64 = 4 << 30;
     /// 256 MiB: eight of the largest bodies that are accepted by default.
     pub const DEFAULT_WAITING_BYTES: u64 = 256 << 20;
 }
@@ -73,6 +77,7 @@ impl Default for Capacity {
         Self {
             mapped_bytes: Self::DEFAULT_MAPPED_BYTES,
             private_bytes: Self::DEFAULT_PRIVATE_BYTES,
+            device_bytes: Self::DEFAULT_DEVICE_BYTES,
             waiting_bytes: Self::DEFAULT_WAITING_BYTES,
             order: Order::Fair,
         }

@@ -11,6 +11,7 @@
 //! has decided. Start with [`Executor::run`] and [`ModelCache::get_or_load`].
 
 mod cache;
+mod device;
 mod execution;
 mod executor;
 mod key;
@@ -21,6 +22,7 @@ mod reclaim;
 pub mod residency;
 
 pub use cache::{CacheError, CacheStats, ModelCache, OwnerStats, Presence};
+pub use device::{DeviceCache, DeviceStats};
 pub use execution::{Execution, Kind, execute};
 pub use executor::{ExecuteError, Executed, Executor, Threads};
 pub use key::{ModelKey, Owner};

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fmt::Display};
 
 use policy_model::resolved::{
-    Base, Check, Issuer, Memory, RateLimit, Resolved, Serves, Share, Tenant, TenantModel,
+    Base, Check, DeviceMemory, Issuer, Memory, RateLimit, Resolved, Serves, Share, Tenant,
+    TenantModel,
 };
 use policy_model::spec::Bases;
 use tenancy::TenantId;
@@ -250,10 +251,19 @@ fn share(share: Share) -> String {
 }
 
 fn memory(memory: Memory) -> String {
-    let Memory { floor_bytes, ceiling_bytes, pinned } = memory;
-    let ceiling = ceiling_bytes.map_or_else(|| "all".to_owned(), |bytes| format!("{bytes} B"));
+    let Memory { floor_bytes, ceiling_bytes, pinned, device } = memory;
+    let bounds = |floor: u64, ceiling: Option<u64>| {
+        let ceiling = ceiling.map_or_else(|| "all".to_owned(), |bytes| format!("{bytes} B"));
+        format!("at least {floor} B, at most {ceiling}")
+    };
     let pinned = if pinned { ", pinned" } else { "" };
-    format!("model memory at least {floor_bytes} B, at most {ceiling}{pinned}")
+    let on_devices = match device {
+        DeviceMemory { floor_bytes: 0, ceiling_bytes: None } => String::new(),
+        DeviceMemory { floor_bytes, ceiling_bytes } => {
+            format!("; on devices {}", bounds(floor_bytes, ceiling_bytes))
+        }
+    };
+    format!("model memory {}{pinned}{on_devices}", bounds(floor_bytes, ceiling_bytes))
 }
 
 fn over(base: Option<&Base>) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::report::{Report, Subject};
 use crate::{
-    resolved::{Memory, Serving, Share},
+    resolved::{DeviceMemory, Memory, Serving, Share},
     spec::{MemorySpec, ServingSpec, ShareSpec},
 };
 
@@ -24,20 +24,31 @@ pub(super) fn share(own: ShareSpec, tier: ShareSpec) -> Share {
 
 /// What `own` says, or else `tier`, or else nobody.
 pub(super) fn memory(own: MemorySpec, tier: MemorySpec) -> Memory {
+    let (own_device, tier_device) =
+        (own.device.unwrap_or_default(), tier.device.unwrap_or_default());
     Memory {
         floor_bytes: own.floor_bytes.or(tier.floor_bytes).unwrap_or(0),
         ceiling_bytes: own.ceiling_bytes.or(tier.ceiling_bytes),
         pinned: own.pinned.or(tier.pinned).unwrap_or(false),
+        device: DeviceMemory {
+            floor_bytes: own_device.floor_bytes.or(tier_device.floor_bytes).unwrap_or(0),
+            ceiling_bytes: own_device.ceiling_bytes.or(tier_device.ceiling_bytes),
+        },
     }
 }
 
 pub(super) fn check_memory(report: &mut Report, subject: &Subject<'_>, memory: Memory) {
-    if let Some(ceiling) = memory.ceiling_bytes.filter(|ceiling| *ceiling < memory.floor_bytes) {
-        let floor = memory.floor_bytes;
-        let message = format!(
-            "expected a ceilingBytes of at least floorBytes, found {ceiling} below {floor}"
-        );
-        report.error(subject, "spec.memory", message);
+    let device = memory.device;
+    for (path, floor, ceiling) in [
+        ("spec.memory", memory.floor_bytes, memory.ceiling_bytes),
+        ("spec.memory.device", device.floor_bytes, device.ceiling_bytes),
+    ] {
+        if let Some(ceiling) = ceiling.filter(|ceiling| *ceiling < floor) {
+            let message = format!(
+                "expected a ceilingBytes of at least floorBytes, found {ceiling} below {floor}"
+            );
+            report.error(subject, path, message);
+        }
     }
 }
 

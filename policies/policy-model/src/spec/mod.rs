@@ -21,7 +21,7 @@ pub use issuer::{Algorithm, IssuerSpec};
 pub use model::{BaseSpec, EvaluationSpec, ModelSpec, ModelStatus, ModelVersionSpec};
 pub use parse::parse;
 pub use places::Places;
-pub use serving::{MemorySpec, Priority, ServingSpec, ShareSpec};
+pub use serving::{DeviceMemorySpec, MemorySpec, Priority, ServingSpec, ShareSpec};
 pub use tenant::{TenantModelSpec, TenantSpec};
 pub use tier::{Bases, RateLimitSpec, TierSpec};
 

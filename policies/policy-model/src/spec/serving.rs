@@ -69,6 +69,24 @@ pub struct MemorySpec {
     /// Whether its models are loaded when they are assigned, and stay; not where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
+    /// The same of the memory of the nodes' devices, where they have any: models are copied there while
+    /// they run faster so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceMemorySpec>,
+}
+
+/// What a tenant is given of a device's memory for models of its own. What a tenant does not say its tier
+/// says, and what neither says has a default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceMemorySpec {
+    /// So many bytes of its models on a device do not go to make room for others; 0 where it is not
+    /// said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor_bytes: Option<u64>,
+    /// The most bytes that its models take there; the whole budget where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling_bytes: Option<u64>,
 }
 
 /// How the nodes of a data plane serve.

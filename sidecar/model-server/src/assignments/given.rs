@@ -13,6 +13,9 @@ pub(crate) struct Memory {
     pub(crate) ceiling_bytes: Option<u64>,
     /// Whether its models are loaded when they are assigned, and stay.
     pub(crate) pinned: bool,
+    /// Of the memory of devices.
+    pub(crate) device_floor_bytes: u64,
+    pub(crate) device_ceiling_bytes: Option<u64>,
 }
 
 /// How the node serves.
@@ -45,8 +48,14 @@ pub(super) fn share(share: assignment::Share) -> Result<Share, String> {
 }
 
 pub(super) const fn memory(memory: assignment::Memory) -> Memory {
-    let assignment::Memory { floor_bytes, ceiling_bytes, pinned } = memory;
-    Memory { floor_bytes, ceiling_bytes, pinned }
+    let assignment::Memory {
+        floor_bytes,
+        ceiling_bytes,
+        pinned,
+        device_floor_bytes,
+        device_ceiling_bytes,
+    } = memory;
+    Memory { floor_bytes, ceiling_bytes, pinned, device_floor_bytes, device_ceiling_bytes }
 }
 
 pub(super) fn serving(serving: assignment::Serving) -> Serving {

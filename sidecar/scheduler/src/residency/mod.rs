@@ -179,6 +179,15 @@ impl<V> Residency<V> {
         unwanted.into_iter().filter_map(|key| Some((key.clone(), self.remove(&key)?))).collect()
     }
 
+    /// Drops every model that `is_wanted` denies.
+    pub fn retain_values(&mut self, is_wanted: impl Fn(&V) -> bool) {
+        let unwanted = self.entries.iter().filter(|(_, entry)| !is_wanted(&entry.value));
+        let unwanted: Vec<ModelKey> = unwanted.map(|(key, _)| key.clone()).collect();
+        for key in unwanted {
+            self.remove(&key);
+        }
+    }
+
     /// How many models there are.
     pub fn len(&self) -> usize {
         self.entries.len()
