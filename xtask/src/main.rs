@@ -17,6 +17,7 @@ mod python;
 mod test;
 mod train;
 mod up;
+mod vulkan;
 mod workspace;
 
 use std::process::ExitCode;

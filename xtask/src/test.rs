@@ -7,6 +7,7 @@ use crate::{
     command::{cargo, run as run_command},
     envoy,
     phase::phase,
+    vulkan,
 };
 
 /// Fetches and builds what the tests need, then runs all of them. `arguments` go to `cargo test`.
@@ -14,6 +15,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let envoy = phase("Envoy", envoy::provide)?;
     let wasm = phase("WebAssembly filters", build::wasm_filters)?;
     let bulkhead = phase("bulkhead", build::bulkhead)?;
+    phase("a Vulkan device", vulkan::provide)?;
     let clients = phase("clients of the inference protocol", clients::provide)?;
     phase("tests", || {
         run_command(
