@@ -12,6 +12,8 @@
 mod archived;
 mod check;
 mod dimension;
+mod extent;
+mod rows;
 mod step;
 
 use rkyv::{Archive, Serialize};
@@ -19,6 +21,7 @@ use rkyv::{Archive, Serialize};
 pub use archived::PackedPlan;
 pub use check::PlanError;
 pub use dimension::{Dimension, Term};
+pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
 };
