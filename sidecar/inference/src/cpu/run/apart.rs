@@ -92,7 +92,9 @@ impl Workspace {
             let window = Window { sizes: &frame.sizes, cut: None, own: Default::default() };
             let (from, output) = Operands::around(plan, inputs, frame, window, memory, step)?;
             let finish = if *relu { Finish::Relu } else { Finish::None };
-            return Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish);
+            Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
+            frame.wrote(plan, step);
+            return Ok(());
         }
         let all = shared.parts.rows();
         for Rows { range, own } in shared.parts.iter() {
@@ -108,6 +110,7 @@ impl Workspace {
             let (from, output) = Operands::around(plan, inputs, frame, window, memory, step)?;
             super::dispatch(step, &from, output, scratch, shared)?;
         }
+        frame.wrote(plan, step);
         Ok(())
     }
 }

@@ -50,6 +50,8 @@ pub(in crate::cpu) struct Workspace {
 pub(super) struct Frame {
     pub(super) sizes: Sizes,
     slots: Vec<Range<usize>>,
+    /// How many bytes of each slot this run wrote. What lies beyond is another request's.
+    written: Vec<usize>,
     /// For each input of the model, which of the request's it is.
     order: Vec<usize>,
 }
@@ -129,6 +131,8 @@ impl Workspace {
         let frame = &mut self.frame;
         frame.slots.clear();
         frame.slots.resize(plan.plan().slots.to_native() as usize, 0..0);
+        frame.written.clear();
+        frame.written.resize(frame.slots.len(), 0);
         for (value, bytes) in plan.plan().values.iter().zip(&frame.sizes.lengths) {
             if let ArchivedPlace::Slot(slot) = &value.place {
                 let limit = limits.max_tensor_bytes;
@@ -168,7 +172,9 @@ impl Workspace {
         let window = Window { sizes: &self.frame.sizes, cut: None, own: Own::default() };
         let (from, output) =
             Operands::around(plan, inputs, &self.frame, window, &mut self.memory, step)?;
-        super::dispatch(step, &from, output, &mut self.scratch, shared)
+        super::dispatch(step, &from, output, &mut self.scratch, shared)?;
+        self.frame.wrote(plan, step);
+        Ok(())
     }
 
     /// An output of the last run: its dimensions, and its elements.
@@ -193,6 +199,24 @@ impl Workspace {
 }
 
 impl Frame {
+    /// Says that a step was done for all rows.
+    pub(super) fn wrote(&mut self, plan: &PackedPlan, step: &ArchivedStep) {
+        let (_, to) = step.operands();
+        let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
+            return;
+        };
+        let length = self.sizes.length(to).unwrap_or(0);
+        if let Some(written) = self.written.get_mut(slot.to_native() as usize) {
+            *written = length;
+        }
+    }
+
+    /// Whether this run wrote all of a value that is in a slot.
+    fn has(&self, slot: u32, value: u32) -> bool {
+        let written = self.written.get(slot as usize);
+        self.sizes.length(value).zip(written).is_some_and(|(length, written)| length <= *written)
+    }
+
     /// Where the rows of a value are that `window` shows.
     fn range(&self, plan: &PackedPlan, window: &Window<'_>, value: u32) -> Option<Range<usize>> {
         let ArchivedPlace::Slot(slot) = plan.plan().value(value)?.place else { return None };
@@ -265,7 +289,7 @@ impl<'a> Operands<'a> {
                     self.plan.constants().get(start..start.checked_add(length)?)
                 })
             }
-            ArchivedPlace::Slot(_) => {
+            ArchivedPlace::Slot(slot) if self.frame.has(slot.to_native(), value) => {
                 self.frame.range(self.plan, &self.window, value).and_then(|range| {
                     if range.end <= self.written.start {
                         self.before.get(range)
@@ -275,6 +299,7 @@ impl<'a> Operands<'a> {
                     }
                 })
             }
+            ArchivedPlace::Slot(_) => None,
         };
         bytes.filter(|it| it.len() == length).ok_or(elsewhere)
     }
