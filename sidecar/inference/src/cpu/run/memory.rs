@@ -5,7 +5,10 @@ use std::ops::Range;
 use kernels::Scratch;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Shape, Shared};
+use super::{
+    Shape, Shared,
+    parts::{Own, Parts, Window},
+};
 use crate::{
     Inputs, Limits, Tensor, TensorData,
     plan::{ArchivedKind, ArchivedPlace, ArchivedStep, PackedPlan},
@@ -35,28 +38,60 @@ pub(in crate::cpu) enum Fault {
 /// allocates nothing, once it has seen the largest of them.
 #[derive(Debug, Default)]
 pub(in crate::cpu) struct Workspace {
-    frame: Frame,
+    pub(super) frame: Frame,
     /// 64-bit numbers, so that what starts at a multiple of 8 bytes can be any number.
-    memory: Vec<u64>,
-    scratch: Scratch,
+    pub(super) memory: Vec<u64>,
+    pub(super) scratch: Scratch,
+    pub(super) apart: super::apart::Apart,
 }
 
-/// What the symbols of a plan come to in one run.
+/// Where everything is in one run.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    symbols: Vec<i64>,
-    dimensions: Vec<usize>,
-    /// The bytes of each value.
-    lengths: Vec<usize>,
+    pub(super) sizes: Sizes,
     slots: Vec<Range<usize>>,
+    /// How many bytes of each slot this run wrote. What lies beyond is another request's.
+    written: Vec<usize>,
     /// For each input of the model, which of the request's it is.
     order: Vec<usize>,
 }
 
-impl Frame {
+/// What the symbols of a plan come to in one run, or in a part of its rows.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) symbols: Vec<i64>,
+    dimensions: Vec<usize>,
+    /// The bytes of each value.
+    lengths: Vec<usize>,
+}
+
+impl Sizes {
     pub(super) fn dimension(&self, at: u32) -> Result<usize, Fault> {
         let found = self.dimensions.get(at as usize).copied();
         found.ok_or(Fault::Plan { what: "a dimension that there is not" })
+    }
+
+    pub(super) fn length(&self, value: u32) -> Option<usize> {
+        self.lengths.get(value as usize).copied()
+    }
+
+    /// Finds them for the symbols that it has.
+    pub(super) fn evaluate(&mut self, plan: &PackedPlan) -> Result<(), Fault> {
+        self.dimensions.clear();
+        for dimension in plan.plan().dimensions.iter() {
+            let value = dimension.evaluate(&self.symbols);
+            self.dimensions.push(value.ok_or(Fault::Plan { what: "a dimension below 0" })?);
+        }
+        self.lengths.clear();
+        for value in plan.plan().values.iter() {
+            let mut length = Some(value.kind.bytes());
+            for at in value.shape.iter() {
+                let dimension = self.dimension(at.to_native())?;
+                length = length.and_then(|it| it.checked_mul(dimension));
+            }
+            self.lengths.push(length.unwrap_or(usize::MAX));
+        }
+        Ok(())
     }
 }
 
@@ -79,44 +114,35 @@ impl Workspace {
             let named = |it: &Tensor| it.name() == input.name.as_str();
             frame.order.push(inputs.tensors().iter().position(named).ok_or_else(missing)?);
         }
-        frame.symbols.clear();
+        let symbols = &mut frame.sizes.symbols;
+        symbols.clear();
         for symbol in plan.plan().symbols.iter() {
             let tensor = frame.order.get(symbol.input.to_native() as usize);
             let tensor = tensor.and_then(|at| inputs.tensors().get(*at)).ok_or_else(missing)?;
             let dimension = tensor.shape().get(symbol.axis.to_native() as usize);
             let value = dimension.and_then(|it| i64::try_from(*it).ok()).ok_or_else(missing)?;
-            frame.symbols.push(value);
+            symbols.push(value);
         }
-        frame.dimensions.clear();
-        for dimension in plan.plan().dimensions.iter() {
-            let value = dimension.evaluate(&frame.symbols);
-            frame.dimensions.push(value.ok_or(Fault::Plan { what: "a dimension below 0" })?);
-        }
+        frame.sizes.evaluate(plan)?;
         self.place(plan, limits)
     }
 
     fn place(&mut self, plan: &PackedPlan, limits: Limits) -> Result<(), Fault> {
         let frame = &mut self.frame;
-        frame.lengths.clear();
         frame.slots.clear();
         frame.slots.resize(plan.plan().slots.to_native() as usize, 0..0);
-        for value in plan.plan().values.iter() {
-            let mut length = Some(bytes_of(value.kind));
-            for at in value.shape.iter() {
-                let dimension = frame.dimension(at.to_native())?;
-                length = length.and_then(|it| it.checked_mul(dimension));
-            }
-            let bytes = length.unwrap_or(usize::MAX);
+        frame.written.clear();
+        frame.written.resize(frame.slots.len(), 0);
+        for (value, bytes) in plan.plan().values.iter().zip(&frame.sizes.lengths) {
             if let ArchivedPlace::Slot(slot) = &value.place {
                 let limit = limits.max_tensor_bytes;
-                if bytes as u64 > limit {
-                    return Err(Fault::TooLarge { bytes: bytes as u64, limit });
+                if *bytes as u64 > limit {
+                    return Err(Fault::TooLarge { bytes: *bytes as u64, limit });
                 }
                 if let Some(slot) = frame.slots.get_mut(slot.to_native() as usize) {
-                    slot.end = slot.end.max(bytes);
+                    slot.end = slot.end.max(*bytes);
                 }
             }
-            frame.lengths.push(bytes);
         }
         let mut end = 0_usize;
         for slot in &mut frame.slots {
@@ -143,13 +169,12 @@ impl Workspace {
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
-        let (_, to) = step.operands();
-        let nowhere = Fault::Plan { what: "a step that writes to no slot" };
-        let range = self.frame.range(plan, to).ok_or(nowhere)?;
-        let (before, rest) = self.memory.as_mut_bytes().split_at_mut(range.start);
-        let (output, after) = rest.split_at_mut(range.len());
-        let from = Operands { plan, inputs, frame: &self.frame, before, after, written: range };
-        super::dispatch(step, &from, output, &mut self.scratch, shared)
+        let window = Window { sizes: &self.frame.sizes, cut: None, own: Own::default() };
+        let (from, output) =
+            Operands::around(plan, inputs, &self.frame, window, &mut self.memory, step)?;
+        super::dispatch(step, &from, output, &mut self.scratch, shared)?;
+        self.frame.wrote(plan, step);
+        Ok(())
     }
 
     /// An output of the last run: its dimensions, and its elements.
@@ -158,23 +183,47 @@ impl Workspace {
         plan: &'a PackedPlan,
         inputs: &'a Inputs,
         value: u32,
-    ) -> Result<(impl Iterator<Item = u64> + use<>, &'a [u8]), Fault> {
-        let shape = self.frame.shape(plan, value)?;
+        parts: Parts<'a>,
+    ) -> Result<(impl Iterator<Item = u64> + use<'a>, &'a [u8]), Fault> {
+        let shape = self.frame.sizes.shape(plan, value)?;
         let before = self.memory.as_bytes();
-        let nothing = before.len()..before.len();
-        let frame = &self.frame;
-        let all = Operands { plan, inputs, frame, before, after: &[], written: nothing };
+        let written = before.len()..before.len();
+        let (frame, after) = (&self.frame, &[][..]);
+        // An output that is a constant keeps a model from being joined.
+        let own = if let Parts::All(own) = parts { own } else { Own::default() };
+        let window = Window { sizes: &frame.sizes, cut: None, own };
+        let all = Operands { plan, inputs, frame, window, before, after, written };
         let bytes = all.bytes(value)?;
         Ok(((0..shape.rank).map(move |at| shape.get(at).map_or(0, |it| *it as u64)), bytes))
     }
 }
 
 impl Frame {
-    fn range(&self, plan: &PackedPlan, value: u32) -> Option<Range<usize>> {
+    /// Says that a step was done for all rows.
+    pub(super) fn wrote(&mut self, plan: &PackedPlan, step: &ArchivedStep) {
+        let (_, to) = step.operands();
+        let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
+            return;
+        };
+        let length = self.sizes.length(to).unwrap_or(0);
+        if let Some(written) = self.written.get_mut(slot.to_native() as usize) {
+            *written = length;
+        }
+    }
+
+    /// Whether this run wrote all of a value that is in a slot.
+    fn has(&self, slot: u32, value: u32) -> bool {
+        let written = self.written.get(slot as usize);
+        self.sizes.length(value).zip(written).is_some_and(|(length, written)| length <= *written)
+    }
+
+    /// Where the rows of a value are that `window` shows.
+    fn range(&self, plan: &PackedPlan, window: &Window<'_>, value: u32) -> Option<Range<usize>> {
         let ArchivedPlace::Slot(slot) = plan.plan().value(value)?.place else { return None };
         let slot = self.slots.get(slot.to_native() as usize)?;
-        let length = *self.lengths.get(value as usize)?;
-        (length <= slot.len()).then(|| slot.start..slot.start + length)
+        let all = self.sizes.length(value)?;
+        let range = window.of(value, all)?;
+        (all <= slot.len()).then(|| slot.start + range.start..slot.start + range.end)
     }
 }
 
@@ -183,18 +232,36 @@ pub(super) struct Operands<'a> {
     pub(super) plan: &'a PackedPlan,
     inputs: &'a Inputs,
     frame: &'a Frame,
+    window: Window<'a>,
     before: &'a [u8],
     after: &'a [u8],
     written: Range<usize>,
 }
 
 impl<'a> Operands<'a> {
+    /// What `step` reads, and what it writes, of the rows in `window`.
+    pub(super) fn around(
+        plan: &'a PackedPlan,
+        inputs: &'a Inputs,
+        frame: &'a Frame,
+        window: Window<'a>,
+        memory: &'a mut [u64],
+        step: &ArchivedStep,
+    ) -> Result<(Self, &'a mut [u8]), Fault> {
+        let (_, to) = step.operands();
+        let nowhere = Fault::Plan { what: "a step that writes to no slot" };
+        let written = frame.range(plan, &window, to).ok_or(nowhere)?;
+        let (before, rest) = memory.as_mut_bytes().split_at_mut(written.start);
+        let (output, after) = rest.split_at_mut(written.len());
+        Ok((Self { plan, inputs, frame, window, before, after, written }, output))
+    }
+
     pub(super) fn shape(&self, value: u32) -> Result<Shape, Fault> {
-        self.frame.shape(self.plan, value)
+        self.window.sizes.shape(self.plan, value)
     }
 
     pub(super) fn dimension(&self, at: u32) -> Result<usize, Fault> {
-        self.frame.dimension(at)
+        self.window.sizes.dimension(at)
     }
 
     pub(super) fn kind(&self, value: u32) -> Result<ArchivedKind, Fault> {
@@ -206,22 +273,33 @@ impl<'a> Operands<'a> {
     pub(super) fn bytes(&self, value: u32) -> Result<&'a [u8], Fault> {
         let elsewhere = Fault::Plan { what: "a step reads what is not there" };
         let row = self.plan.plan().value(value);
-        let length = self.frame.lengths.get(value as usize).copied();
+        let length = self.window.sizes.length(value);
         let (Some(row), Some(length)) = (row, length) else { return Err(elsewhere) };
         let bytes = match &row.place {
-            ArchivedPlace::Input(at) => self.input(at.to_native()).and_then(plain),
-            ArchivedPlace::Constant(at) => {
-                let at = usize::try_from(at.to_native()).ok();
-                at.and_then(|at| self.plan.constants().get(at..at.checked_add(length)?))
+            ArchivedPlace::Input(at) => {
+                self.input(at.to_native()).and_then(plain).and_then(|all| {
+                    let range = self.window.of(value, all.len())?;
+                    all.get(range)
+                })
             }
-            ArchivedPlace::Slot(_) => self.frame.range(self.plan, value).and_then(|range| {
-                if range.end <= self.written.start {
-                    self.before.get(range)
-                } else {
-                    let start = range.start.checked_sub(self.written.end)?;
-                    self.after.get(start..start + range.len())
-                }
-            }),
+            ArchivedPlace::Constant(at) => {
+                let start = at.to_native();
+                self.window.own.constant(start).or_else(|| {
+                    let start = usize::try_from(start).ok()?;
+                    self.plan.constants().get(start..start.checked_add(length)?)
+                })
+            }
+            ArchivedPlace::Slot(slot) if self.frame.has(slot.to_native(), value) => {
+                self.frame.range(self.plan, &self.window, value).and_then(|range| {
+                    if range.end <= self.written.start {
+                        self.before.get(range)
+                    } else {
+                        let start = range.start.checked_sub(self.written.end)?;
+                        self.after.get(start..start + range.len())
+                    }
+                })
+            }
+            ArchivedPlace::Slot(_) => None,
         };
         bytes.filter(|it| it.len() == length).ok_or(elsewhere)
     }
@@ -240,7 +318,12 @@ impl<'a> Operands<'a> {
         let row = self.plan.plan().value(value);
         match row.map(|it| &it.place) {
             Some(ArchivedPlace::Input(at)) => match self.input(at.to_native()).map(Tensor::data) {
-                Some(TensorData::Bytes(text)) => Ok(text),
+                Some(TensorData::Bytes(text)) => {
+                    let range = self.window.rows_of(text.len());
+                    range
+                        .and_then(|range| text.get(range))
+                        .ok_or(Fault::Plan { what: "texts of other rows than there are" })
+                }
                 _ => Err(Fault::Plan { what: "a text that is none" }),
             },
             _ => Err(Fault::Plan { what: "a text that is no input" }),
@@ -263,16 +346,6 @@ fn plain(tensor: &Tensor) -> Option<&[u8]> {
         TensorData::Fp64(values) => values.as_bytes(),
         _ => return None,
     })
-}
-
-/// Bytes of one element; texts take none of a run's memory.
-pub(in crate::cpu) const fn bytes_of(kind: ArchivedKind) -> usize {
-    match kind {
-        ArchivedKind::Text => 0,
-        ArchivedKind::Bool => 1,
-        ArchivedKind::I32 | ArchivedKind::F32 => 4,
-        ArchivedKind::I64 | ArchivedKind::F64 => 8,
-    }
 }
 
 /// What a step writes, as numbers.

@@ -4,23 +4,28 @@
 //! of memory, and does the steps in order. Every access is checked, so that a plan that lies about
 //! its shapes fails and reads nothing that is not its own.
 
+mod apart;
 mod elementwise;
 mod memory;
 mod moves;
+mod parts;
 mod products;
 mod reductions;
 mod text;
 
-pub(super) use memory::{Fault, Workspace, bytes_of};
+pub(super) use memory::{Fault, Workspace};
+pub(super) use parts::{Own, Parts};
 
 /// What a run takes that is not its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     pub(super) matrices: &'a Matrices,
     pub(super) helpers: &'a kernels::Helpers,
+    /// Whose rows it has.
+    pub(super) parts: Parts<'a>,
 }
 
-use memory::{Frame, Operands};
+use memory::{Operands, Sizes};
 
 use super::matrices::Matrices;
 use crate::{
@@ -28,8 +33,8 @@ use crate::{
     plan::{ArchivedStep, PackedPlan},
 };
 
-/// Answers a request; `inputs` were checked against the signature, and `order` says which of them
-/// is each input of the model. The answer stays in `workspace`: see [`Workspace::output`].
+/// Answers a request; `inputs` were checked against the signature, and are of as many rows as the
+/// parts in `shared`. The answer stays in `workspace`: see [`Workspace::output`].
 pub(super) fn run(
     plan: &PackedPlan,
     shared: Shared<'_>,
@@ -39,10 +44,13 @@ pub(super) fn run(
 ) -> Result<(), InferError> {
     let failed = |fault: Fault| InferError::Failed { detail: fault.to_string() };
     workspace.prepare(plan, inputs, limits).map_err(failed)?;
+    workspace.apart.begin(plan, &shared.parts);
     for (at, step) in plan.plan().steps.iter().enumerate() {
-        workspace
-            .step(plan, shared, inputs, step)
-            .map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
+        let done = match workspace.apart.differs(at) {
+            false => workspace.step(plan, shared, inputs, step),
+            true => workspace.step_apart(plan, shared, inputs, step),
+        };
+        done.map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
     }
     Ok(())
 }
@@ -106,7 +114,7 @@ fn around(shape: &[usize], axis: usize, axes: usize) -> Option<(usize, usize, us
     Some((product(shape.get(..axis)?), product(shape.get(axis..end)?), product(shape.get(end..)?)))
 }
 
-impl Frame {
+impl Sizes {
     /// The dimensions of a value. None has more than [`crate::plan::MAX_RANK`].
     fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, Fault> {
         let value = plan.plan().value(value).ok_or(frame_error("a value that there is not"))?;
