@@ -23,7 +23,7 @@ mod window;
 pub use dispatch::{Dispatch, FAULT_WORDS, Features, Limits, Shader};
 pub use group::{Group, fuse};
 pub use run::{Delta, Part, Replaced, Run, Weight, Weights};
-pub use support::{Unsupported, supports};
+pub use support::{Unsupported, name, supports};
 
 use inference::plan::ArchivedStep;
 

@@ -79,16 +79,18 @@ pub enum Weight {
 /// A product of two small matrices that is added to a matrix: `output += (input · down) · up`,
 /// before the activation.
 ///
-/// Both are F32 and lie row-major: `down` as `rank` rows of the matrix's `inner` numbers, that is
+/// All numbers are F32 and lie row-major: `down` as `rank` rows of the matrix's `inner` numbers, that is
 /// transposed, and `up` as `rank` rows of its `columns` numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
     /// Which matrix of the plan it is added to.
     pub matrix: u32,
-    /// How many numbers are between the two.
+    /// How many numbers are between the two; 0 where only the bias differs.
     pub rank: u32,
     /// The word of the slab where `down` starts: a multiple of 16.
     pub down: u64,
     /// The word of the slab where `up` starts: a multiple of 16.
     pub up: u64,
+    /// The word of the slab from which a number for each column is added to the bias, where some are.
+    pub bias: Option<u64>,
 }

@@ -46,7 +46,7 @@ pub fn supports(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), Unsuppor
 }
 
 /// What a step is called where people read it.
-pub(crate) const fn name(step: &ArchivedStep) -> &'static str {
+pub const fn name(step: &ArchivedStep) -> &'static str {
     match step {
         ArchivedStep::Product { .. } => "product",
         ArchivedStep::MatMul { .. } => "matmul",
