@@ -11,11 +11,6 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// The place of the next word.
-    pub(crate) const fn next(&self) -> usize {
-        self.words.len()
-    }
-
     pub(crate) fn push(&mut self, number: impl TryInto<u32>) -> Result<(), Unsupported> {
         let word = number.try_into();
         self.words.push(word.map_err(|_| Unsupported::new("a number beyond 32 bits"))?);

@@ -1,8 +1,9 @@
 //! Products as shaders.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod support;
 
-use inference::plan::{Binary, Kind, Step, Unary, WeightKind};
+use inference::plan::{Binary, Dimension, Kind, Step, Term, Unary, WeightKind};
 use support::{Batch, Case, Is, alone, together, validate_all};
 
 #[test]
@@ -46,5 +47,41 @@ fn what_follows_a_product_is_computed_with_it() {
         let dispatches = case.fused(&shape).unwrap();
         assert_eq!(dispatches.len(), 1);
         validate_all(&dispatches);
+    }
+}
+
+#[test]
+fn products_of_two_tensors_are_shaders() {
+    for transposed in [false, true] {
+        for [rows, inner, columns] in [[1, 1, 1], [7, 0, 3], [50, 64, 70], [300, 40, 300]] {
+            let mut case = Case::new();
+            let left = case.input(Kind::F32, &[Batch, Is(rows), Is(inner)]);
+            let shape = if transposed {
+                [Batch, Is(columns), Is(inner)]
+            } else {
+                [Batch, Is(inner), Is(columns)]
+            };
+            let right = case.input(Kind::F32, &shape);
+            let shape = [Batch, Is(rows), Is(columns)];
+            let (product, output) = (case.slot(Kind::F32, &shape), case.slot(Kind::F32, &shape));
+            let mut number = |term| case.dimension(Dimension { terms: vec![term] });
+            let dimensions = [
+                number(Term::Symbol(0)),
+                number(Term::Number(rows)),
+                number(Term::Number(inner)),
+                number(Term::Number(columns)),
+            ];
+            case.step(Step::MatMul { left, right, output: product, dimensions, transposed });
+            case.step(Step::Unary { op: Unary::Tanh, input: product, output });
+            let case = case.answer(output);
+            for batch in [0, 1, 20, 70_000] {
+                if batch * 2 * (rows * inner).max(inner * columns).max(rows * columns) >= 1 << 30 {
+                    continue;
+                }
+                let dispatches = case.fused(&alone(batch as u32)).unwrap();
+                assert_eq!(dispatches.len(), (batch as usize).div_ceil(65_535));
+                validate_all(&dispatches);
+            }
+        }
     }
 }

@@ -138,7 +138,7 @@ impl<'a, 'r> Planned<'a, 'r> {
         };
         for (size, part) in [(128, 8), (64, 4)] {
             let tile = Tile::Blocks { rows: size, columns: size, each: [part; 2] };
-            let [threads, bytes] = super::blocks::needs([size; 2], [part; 2]);
+            let [threads, bytes] = crate::block::needs([size; 2], [part; 2]);
             if busy(size as usize) && self.limits.check(threads, bytes).is_ok() {
                 return tile;
             }
@@ -254,7 +254,7 @@ fn spans(
     columns: usize,
 ) -> Option<Vec<Span>> {
     let each = row_elements.checked_div(columns).unwrap_or(0);
-    if columns > 0 && row_elements % columns != 0 {
+    if columns > 0 && !row_elements.is_multiple_of(columns) {
         return None;
     }
     let mut spans: Vec<Span> = vec![];
