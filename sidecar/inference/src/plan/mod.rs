@@ -12,6 +12,7 @@
 mod archived;
 mod check;
 mod dimension;
+mod frame;
 mod step;
 
 use rkyv::{Archive, Serialize};
@@ -19,6 +20,7 @@ use rkyv::{Archive, Serialize};
 pub use archived::PackedPlan;
 pub use check::PlanError;
 pub use dimension::{Dimension, Term};
+pub use frame::{Frame, FrameError, Shape};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
 };
