@@ -66,11 +66,12 @@ impl Outputs {
     }
 }
 
-/// Answers each part by its own model.
-pub(crate) fn one_after_another(
-    inputs: &Inputs,
-    parts: &[Part<'_>],
-) -> Result<Outputs, InferError> {
+/// Answers each part of a joint request by its own model: what [`crate::Model::infer_together`] does
+/// where nothing better is known.
+///
+/// # Errors
+/// As of [`crate::Model::infer`]; [`InferError::Failed`] where rows do not come apart as `parts` say.
+pub fn one_after_another(inputs: &Inputs, parts: &[Part<'_>]) -> Result<Outputs, InferError> {
     let rows: Vec<u64> = parts.iter().map(|part| part.rows).collect();
     let apart = || InferError::Failed {
         detail: "rows of several models do not come apart, or not together again".to_owned(),

@@ -83,6 +83,11 @@ impl Frame {
         Ok(())
     }
 
+    /// Every dimension of the plan.
+    pub fn dimensions(&self) -> &[usize] {
+        &self.dimensions
+    }
+
     /// A dimension of the plan.
     ///
     /// # Errors

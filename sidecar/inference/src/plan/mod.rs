@@ -12,7 +12,9 @@
 mod archived;
 mod check;
 mod dimension;
+mod extent;
 mod frame;
+mod rows;
 mod step;
 
 use rkyv::{Archive, Serialize};
@@ -21,6 +23,7 @@ pub use archived::PackedPlan;
 pub use check::PlanError;
 pub use dimension::{Dimension, Term};
 pub use frame::{Frame, FrameError, Shape};
+pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
 };
