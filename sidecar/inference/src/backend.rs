@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use artifact::Mapped;
 use tenancy::Digest;
 
-use crate::{InferError, Inputs, LoadError, Outputs, Signature};
+use crate::{DeviceError, InferError, Inputs, LoadError, Outputs, Signature};
 
 /// Turns model files into models that run on one kind of processor.
 ///
@@ -95,10 +95,39 @@ pub trait Model: Any + Send + Sync {
         0
     }
 
+    /// What the model can be on beside the processor that always answers, where it can.
+    fn on_device(&self) -> Option<&dyn OnDevice> {
+        None
+    }
+
     /// Why the model runs without the backend's optimisations, where it does.
     fn unoptimised(&self) -> Option<&str> {
         None
     }
+}
+
+/// A model's place on a device, for a cache to give and to take. The model answers all the same where
+/// it has none.
+pub trait OnDevice: Send + Sync {
+    /// How many bytes of device memory its weights take there.
+    fn bytes(&self) -> u64;
+
+    /// Whether it is there now.
+    fn is_there(&self) -> bool;
+
+    /// Whether requests would be answered sooner with it there, as far as that was measured. Until it
+    /// was, they would.
+    fn is_wanted(&self) -> bool;
+
+    /// Brings the weights there, and measures where requests are answered sooner, if that was not
+    /// done. Blocks, for as long as both take. One that is there stays.
+    ///
+    /// # Errors
+    /// A [`DeviceError`]; the model then is where it was.
+    fn bring(&self) -> Result<(), DeviceError>;
+
+    /// Gives the memory back, emptied. Requests that run there end there.
+    fn let_go(&self);
 }
 
 /// Some rows of a joint request, and the model that answers them.

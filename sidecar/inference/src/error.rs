@@ -232,6 +232,44 @@ pub enum InferError {
     },
 }
 
+/// Why a device did not take a model, or did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// There is none, or it is not to be used.
+    #[error("expected a device, found none that is to be used")]
+    None,
+    /// It has no memory left for this.
+    #[error("expected {bytes} bytes of device memory, found fewer: {detail}")]
+    OutOfMemory {
+        /// How many were wanted.
+        bytes: u64,
+        /// What refused them.
+        detail: String,
+    },
+    /// More than the device takes in one piece, whatever is free.
+    #[error("expected at most {limit} bytes in one {what} on the device, found {found}")]
+    TooLarge {
+        /// One what.
+        what: &'static str,
+        /// The most that it takes.
+        limit: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// It is gone, or hangs.
+    #[error("the device is lost: {detail}")]
+    Lost {
+        /// What was seen.
+        detail: String,
+    },
+    /// It refused what it was told to do: a fault of the backend, not of the request.
+    #[error("the device refused its work: {detail}")]
+    Refused {
+        /// What was said.
+        detail: String,
+    },
+}
+
 impl InferError {
     /// What the caller is told.
     pub const fn problem(&self) -> Problem {

@@ -26,10 +26,11 @@ mod request;
 mod signature;
 mod tensor;
 
-pub use backend::{Backend, Limits, Model, Part};
+pub use backend::{Backend, Limits, Model, OnDevice, Part};
 pub use datatype::{DataType, UnknownDataType};
-pub use error::{InferError, LoadError};
+pub use error::{DeviceError, InferError, LoadError};
 pub use half::f16;
+pub use join::one_after_another;
 pub use kernels::give_way;
 pub use pack::{Deviation, Pack, PackError, Packed, Path, RUNS, pack};
 pub use request::{Inputs, Outputs};

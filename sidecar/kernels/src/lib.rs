@@ -12,6 +12,7 @@
 
 mod error;
 mod helpers;
+mod low_rank;
 mod native;
 mod operand;
 mod pack;
@@ -24,6 +25,7 @@ mod tiling;
 
 pub use error::KernelError;
 pub use helpers::{Busy, Helpers, give_way};
+pub use low_rank::{Correction, LowRank};
 pub use native::{TILES, kernel_names, lanes};
 pub use panels::{Element, PanelShape, Panels};
 pub use scratch::{Finish, Scratch};

@@ -5,6 +5,7 @@ use tract_linalg::mmm::{AsInputValue, FusedSpec, ScratchSpace};
 
 use crate::{
     Element, KernelError,
+    low_rank::Rows,
     native::Kernel,
     operand::Operand,
     row::{Record, Row},
@@ -113,6 +114,34 @@ pub(crate) fn one_row(row: Row<'_>) {
 #[target_feature(enable = "avx2")]
 fn one_row_avx2(row: Row<'_>) {
     row.compute();
+}
+
+/// Corrects rows of a product, with the widest registers that the processor surely has.
+#[allow(unsafe_code, reason = "what is compiled for a processor may be run only there")]
+pub(crate) fn correct(rows: Rows<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if has_tiles() {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { correct_avx512(rows) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { correct_avx2(rows) };
+    }
+    rows.compute();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn correct_avx512(rows: Rows<'_>) {
+    rows.compute();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn correct_avx2(rows: Rows<'_>) {
+    rows.compute();
 }
 
 /// Whether this processor computes tiles.

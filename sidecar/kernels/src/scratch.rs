@@ -43,6 +43,8 @@ pub struct Scratch {
     spaces: Vec<Box<dyn ScratchSpace>>,
     tiling: Tiling,
     uses_tiles: bool,
+    /// A row of a change of low rank.
+    pub(crate) thin: Vec<f32>,
     pub(crate) own_share: Vec<f32>,
     pub(crate) shares: Vec<Share>,
 }
@@ -57,6 +59,7 @@ impl Default for Scratch {
             spaces: native().kernels.iter().map(run::scratch_space).collect(),
             tiling: Tiling::default(),
             uses_tiles: run::has_tiles(),
+            thin: Vec::new(),
             own_share: Vec::new(),
             shares: Vec::new(),
         }

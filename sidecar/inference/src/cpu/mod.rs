@@ -14,6 +14,9 @@ mod planned;
 mod recurrent;
 mod run;
 
+pub use planned::PlannedModel;
+pub use run::Steps;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use artifact::{Derived, Mapped, Package, SectionKind};

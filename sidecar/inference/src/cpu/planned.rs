@@ -8,7 +8,7 @@ use super::{
     Workspaces,
     confined::confined,
     matrices::Matrices,
-    run::{self, Shared},
+    run::{self, Shared, Steps},
 };
 use crate::{
     InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec,
@@ -18,7 +18,8 @@ use crate::{
 /// What a model takes in memory beside its signature and its file, rounded up.
 const OWN_BYTES: u64 = 1024;
 
-pub(super) struct PlannedModel {
+/// A model that runs by a plan, and what a backend for another processor needs of it.
+pub struct PlannedModel {
     plan: PackedPlan,
     signature: Signature,
     matrices: Matrices,
@@ -51,18 +52,32 @@ impl PlannedModel {
         confined(|| {
             let shared = Shared { matrices: &self.matrices, helpers };
             run::run(&self.plan, shared, inputs, self.limits, &mut workspace)?;
-            let tensors = outputs.reuse(batch, self.signature.outputs.len());
-            let values = self.plan.plan().outputs.iter();
-            for ((spec, value), tensor) in self.signature.outputs.iter().zip(values).zip(tensors) {
-                let (shape, bytes) = workspace
-                    .output(&self.plan, inputs, value.to_native())
-                    .map_err(|fault| InferError::Failed { detail: fault.to_string() })?;
-                tensor.write(&spec.name, shape, spec.datatype, bytes);
-            }
+            outputs.write(batch, &self.signature, |at| {
+                let value = self.plan.plan().outputs.get(at).map_or(u32::MAX, |it| it.to_native());
+                workspace.output(&self.plan, inputs, value).map_err(run::failed)
+            })?;
             self.workspaces.give_back(workspace);
             Ok(())
         })
         .map_err(|detail| InferError::Panicked { detail })?
+    }
+}
+
+impl PlannedModel {
+    /// The plan, with the package that it is in.
+    pub const fn plan(&self) -> &PackedPlan {
+        &self.plan
+    }
+
+    /// What every request is held to.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Its steps, to be done one at a time.
+    pub fn steps(&self) -> Steps<'_> {
+        let shared = Shared { matrices: &self.matrices, helpers: &self.workspaces.helpers };
+        Steps { plan: &self.plan, shared, scratch: kernels::Scratch::default() }
     }
 }
 
@@ -134,7 +149,7 @@ fn batch_within(plan: &PackedPlan, limits: Limits) -> Result<u64, LoadError> {
         if !matches!(value.place, ArchivedPlace::Slot(_)) {
             continue;
         }
-        let element = run::bytes_of(value.kind) as u64;
+        let element = value.kind.bytes() as u64;
         let bytes = value.shape.iter().fold(element, |bytes, dim| {
             let dim = plan.dimensions.get(dim.to_native() as usize);
             let dim = dim.and_then(|dim| dim.evaluate(&ones)).unwrap_or(1);

@@ -13,6 +13,7 @@ mod archived;
 mod check;
 mod dimension;
 mod extent;
+mod frame;
 mod rows;
 mod step;
 
@@ -21,6 +22,7 @@ use rkyv::{Archive, Serialize};
 pub use archived::PackedPlan;
 pub use check::PlanError;
 pub use dimension::{Dimension, Term};
+pub use frame::{Frame, FrameError, Shape};
 pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,

@@ -2,16 +2,13 @@
 
 use rkyv::{rend::u32_le, vec::ArchivedVec};
 
-use super::{
-    Fault, Operands, Shape, around,
-    memory::{bytes_of, written},
-};
+use super::{Fault, Operands, Shape, around, memory::written};
 use crate::plan::ArchivedKind;
 
 /// Does `$work` with `$number` a type as wide as the elements of `$kind`.
 macro_rules! by_width {
     ($kind:expr, $number:ident => $work:expr) => {
-        match bytes_of($kind) {
+        match $kind.bytes() {
             1 => {
                 type $number = u8;
                 $work
@@ -135,7 +132,7 @@ pub(super) fn concat(
     let shape = from.shape(to)?;
     let unfit = || Fault::Plan { what: "parts that do not join" };
     let (outer, along, inner) = around(&shape, axis, 1).ok_or_else(unfit)?;
-    let row = along * inner * bytes_of(kind);
+    let row = along * inner * kind.bytes();
     let mut start = 0;
     for part in inputs.iter() {
         let part = part.to_native();
@@ -143,7 +140,7 @@ pub(super) fn concat(
         let bytes = from.bytes(part)?;
         let shape = from.shape(part)?;
         let (rows, along, width) = around(&shape, axis, 1).ok_or_else(unfit)?;
-        let length = along * width * bytes_of(kind);
+        let length = along * width * kind.bytes();
         if (rows, width) != (outer, inner) || start + length > row {
             return Err(unfit());
         }
@@ -170,10 +167,10 @@ pub(super) fn gather(
     let unfit = || Fault::Plan { what: "a look-up that does not fit" };
     let (outer, along, inner) = around(&shape, axis.to_native() as usize, 1).ok_or_else(unfit)?;
     let indices = from.numbers::<i64>(indices.to_native())?;
-    if output.len() != outer * indices.len() * inner * bytes_of(kind) {
+    if output.len() != outer * indices.len() * inner * kind.bytes() {
         return Err(unfit());
     }
-    let width = inner * bytes_of(kind);
+    let width = inner * kind.bytes();
     if width == 0 {
         return Ok(());
     }

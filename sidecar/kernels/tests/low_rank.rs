@@ -1,0 +1,89 @@
+//! What thin changes add to a product.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+use kernels::{Correction, Finish, LowRank, Scratch};
+use proptest::prelude::*;
+
+fn numbers(seed: usize, count: usize) -> Vec<f32> {
+    (0..count).map(|at| ((at * 37 + seed * 17 + 11) % 101) as f32 * 0.02 - 1.0).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_is_added_is_the_product_of_both_and_each_row_keeps_to_itself(
+        rows in 0_usize..9,
+        inner in 0_usize..70,
+        columns in 0_usize..150,
+        rank in 0_usize..10,
+        relu in any::<bool>(),
+        has_bias in any::<bool>(),
+    ) {
+        let (left, before) = (numbers(1, rows * inner), numbers(2, rows * columns));
+        let (down, up) = (numbers(3, rank * inner), numbers(4, rank * columns));
+        let bias = numbers(5, columns);
+        let correction = Correction {
+            low_rank: Some(LowRank::new(&down, &up, rank).unwrap()),
+            bias: has_bias.then_some(&*bias),
+            finish: if relu { Finish::Relu } else { Finish::None },
+        };
+        let mut scratch = Scratch::default();
+        let mut found = before.clone();
+        scratch.correct(&left, (rows, columns), &correction, &mut found).unwrap();
+        for row in 0..rows {
+            let row_of = |all: &[f32], width: usize| all[row * width..(row + 1) * width].to_vec();
+            let (x, mut alone) = (row_of(&left, inner), row_of(&before, columns));
+            scratch.correct(&x, (1, columns), &correction, &mut alone).unwrap();
+            prop_assert_eq!(&row_of(&found, columns), &alone);
+            for column in 0..columns {
+                let thin = |j: usize| -> f64 {
+                    (0..inner).map(|i| f64::from(x[i]) * f64::from(down[j * inner + i])).sum()
+                };
+                let change: f64 =
+                    (0..rank).map(|j| thin(j) * f64::from(up[j * columns + column])).sum();
+                let mut expected = f64::from(before[row * columns + column]) + change;
+                expected += if has_bias { f64::from(bias[column]) } else { 0.0 };
+                expected = if relu { expected.max(0.0) } else { expected };
+                let near = (expected - f64::from(alone[column])).abs() <= 1e-3;
+                prop_assert!(near, "{} is not {expected}", alone[column]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let numbers = numbers(0, 24);
+    assert!(LowRank::new(&numbers[..7], &numbers[..6], 2).is_err());
+    assert!(LowRank::new(&numbers[..6], &numbers[..6], 0).is_err());
+    let pair = LowRank::new(&numbers[..6], &numbers[..8], 2).unwrap();
+    let correction = Correction { low_rank: Some(pair), ..Correction::default() };
+    let mut scratch = Scratch::default();
+    let mut output = [0.0; 8];
+    let mut correct = |left: &[f32], rows, columns, correction: &Correction<'_>| {
+        scratch.correct(left, (rows, columns), correction, &mut output[..rows * columns]).is_ok()
+    };
+    assert!(correct(&numbers[..6], 2, 4, &correction));
+    assert!(!correct(&numbers[..5], 2, 4, &correction));
+    assert!(!correct(&numbers[..6], 2, 3, &correction));
+    let bias = Correction { bias: Some(&numbers[..3]), ..Correction::default() };
+    assert!(!correct(&[], 2, 4, &bias));
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_row() {
+    let (down, up) = (numbers(3, 2 * 20), numbers(4, 2 * 70));
+    let pair = LowRank::new(&down, &up, 2).unwrap();
+    let correction = Correction { low_rank: Some(pair), ..Correction::default() };
+    let mut left = numbers(1, 3 * 20);
+    let mut scratch = Scratch::default();
+    let (mut clean, mut dirty) = (vec![0.0; 3 * 70], vec![0.0; 3 * 70]);
+    scratch.correct(&left, (3, 70), &correction, &mut clean).unwrap();
+    left[25] = f32::NAN;
+    left[26] = f32::INFINITY;
+    scratch.correct(&left, (3, 70), &correction, &mut dirty).unwrap();
+    assert_eq!(clean[..70], dirty[..70]);
+    assert_eq!(clean[140..], dirty[140..]);
+    assert!(dirty[70..140].iter().all(|it| it.is_nan()));
+}
