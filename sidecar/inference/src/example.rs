@@ -11,9 +11,16 @@ impl Signature {
     /// A request of one row that is all zeros and empty texts, with every open dimension 1: what a
     /// model can be run on before anybody asks. `None` where that is too large to be made lightly.
     pub fn zeros(&self) -> Option<Inputs> {
+        self.zeros_of(1)
+    }
+
+    /// As [`Signature::zeros`], of so many rows.
+    pub fn zeros_of(&self, rows: u64) -> Option<Inputs> {
         let tensors = self.inputs.iter().map(|spec| {
+            let open = |axis: usize| if axis == 0 { rows } else { 1 };
+            let dims = spec.shape.iter().enumerate();
             let shape: Vec<u64> =
-                spec.shape.iter().map(|dim| u64::try_from(*dim).unwrap_or(1)).collect();
+                dims.map(|(axis, dim)| u64::try_from(*dim).unwrap_or(open(axis))).collect();
             let elements = shape.iter().try_fold(1_u64, |product, dim| product.checked_mul(*dim));
             let elements = elements.filter(|elements| *elements <= MOST_ELEMENTS)?;
             let data = zeros(spec.datatype, usize::try_from(elements).ok()?);
@@ -56,6 +63,7 @@ mod tests {
             ..Signature::default()
         };
         assert_eq!(signature.check(&signature.zeros().unwrap(), 1), Ok(1));
+        assert_eq!(signature.check(&signature.zeros_of(7).unwrap(), 7), Ok(7));
         let large = TensorSpec::new("x", DataType::Fp32, vec![-1, 1 << 40]);
         assert_eq!(Signature { inputs: vec![large], ..signature }.zeros(), None);
     }

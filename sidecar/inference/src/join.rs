@@ -15,6 +15,12 @@ impl Signature {
 }
 
 impl Inputs {
+    /// One request for each of `rows`, of so many rows. `None` where they are not all the rows of every
+    /// tensor.
+    pub fn split(&self, rows: &[u64]) -> Option<Vec<Self>> {
+        split(self.tensors(), rows)?.into_iter().map(|tensors| Self::new(tensors).ok()).collect()
+    }
+
     /// One request of all the rows of `parts`, in their order. `None` where they cannot be joined:
     /// other names, datatypes or further dimensions than the first one's, or a scalar.
     pub fn join<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
@@ -58,7 +64,7 @@ impl Outputs {
     }
 
     /// One answer of all the rows of `parts`, in their order. `None` where they cannot be joined.
-    fn join(parts: &[Self]) -> Option<Self> {
+    pub fn join(parts: &[Self]) -> Option<Self> {
         let as_inputs = |part: &Self| Inputs::new(part.tensors().to_vec()).ok();
         let inputs = parts.iter().map(as_inputs).collect::<Option<Vec<_>>>()?;
         let joined = Inputs::join(&inputs)?;
@@ -66,11 +72,12 @@ impl Outputs {
     }
 }
 
-/// Answers each part by its own model.
-pub(crate) fn one_after_another(
-    inputs: &Inputs,
-    parts: &[Part<'_>],
-) -> Result<Outputs, InferError> {
+/// Answers each part of a joint request by its own model: what [`crate::Model::infer_together`] does
+/// where nothing better is known.
+///
+/// # Errors
+/// As of [`crate::Model::infer`]; [`InferError::Failed`] where rows do not come apart as `parts` say.
+pub fn one_after_another(inputs: &Inputs, parts: &[Part<'_>]) -> Result<Outputs, InferError> {
     let rows: Vec<u64> = parts.iter().map(|part| part.rows).collect();
     let apart = || InferError::Failed {
         detail: "rows of several models do not come apart, or not together again".to_owned(),

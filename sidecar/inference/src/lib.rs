@@ -31,6 +31,7 @@ pub use backend::{Backend, Limits, Model, OnDevice, Part};
 pub use datatype::{DataType, UnknownDataType};
 pub use error::{DeviceError, InferError, LoadError};
 pub use half::f16;
+pub use join::one_after_another;
 pub use kernels::give_way;
 pub use pack::{
     Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, pack, pack_over,

@@ -1,6 +1,6 @@
 //! What goes into a model and what comes out.
 
-use crate::{InferError, Tensor};
+use crate::{InferError, Signature, Tensor, plan::Shape};
 
 /// The tensors of one request, each name once.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,11 +75,25 @@ impl Outputs {
         Self { batch, tensors }
     }
 
-    /// Makes it an answer of `batch` rows in `count` tensors, and gives those to be written over.
-    pub(crate) fn reuse(&mut self, batch: u64, count: usize) -> impl Iterator<Item = &mut Tensor> {
+    /// Makes it an answer of `batch` rows by a model of `signature`, in the memory that it has. `of`
+    /// gives the dimensions and the elements of each output, as plans have them in memory.
+    ///
+    /// # Errors
+    /// What `of` fails with.
+    pub fn write<'b, E>(
+        &mut self,
+        batch: u64,
+        signature: &Signature,
+        mut of: impl FnMut(usize) -> Result<(Shape, &'b [u8]), E>,
+    ) -> Result<(), E> {
         self.batch = batch;
-        self.tensors.resize_with(count, Tensor::default);
-        self.tensors.iter_mut()
+        self.tensors.resize_with(signature.outputs.len(), Tensor::default);
+        for (at, (spec, tensor)) in signature.outputs.iter().zip(&mut self.tensors).enumerate() {
+            let (shape, bytes) = of(at)?;
+            let shape = shape.iter().map(|it| *it as u64);
+            tensor.write(&spec.name, shape, spec.datatype, bytes);
+        }
+        Ok(())
     }
 
     /// How many rows were answered, as [`Signature::check`](crate::Signature::check) counted them.

@@ -1,7 +1,7 @@
 //! Tensors whose shape and data agree.
 
 use half::f16;
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{DataType, InferError};
 
@@ -95,6 +95,18 @@ impl TensorData {
             _ => each!(self, values => memory_of(values)),
         };
         bytes as u64
+    }
+
+    /// The elements as they lie in memory, where they are of a kind that plans know.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        Some(match self {
+            Self::Bool(values) => values.as_bytes(),
+            Self::Int32(values) => values.as_bytes(),
+            Self::Int64(values) => values.as_bytes(),
+            Self::Fp32(values) => values.as_bytes(),
+            Self::Fp64(values) => values.as_bytes(),
+            _ => return None,
+        })
     }
 
     /// Whether there is no element.

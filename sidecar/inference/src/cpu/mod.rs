@@ -16,6 +16,9 @@ mod planned;
 mod recurrent;
 mod run;
 
+pub use planned::PlannedModel;
+pub use run::Steps;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use artifact::{Derived, Mapped, Package, SectionKind};

@@ -10,7 +10,7 @@ use super::{
     adapter::Adapter,
     base::Base,
     confined::confined,
-    run::{self, Own, Parts, Shared},
+    run::{self, Own, Parts, Shared, Steps},
 };
 use crate::{
     InferError, Inputs, Limits, LoadError, Model, Outputs, Part, Signature, TensorSpec, join,
@@ -20,7 +20,8 @@ use crate::{
 /// What a model takes in memory beside its signature and its file, rounded up.
 const OWN_BYTES: u64 = 1024;
 
-pub(super) struct PlannedModel {
+/// A model that runs by a plan, and what a backend for another processor needs of it.
+pub struct PlannedModel {
     base: Arc<Base>,
     adapter: Option<Adapter>,
     signature: Signature,
@@ -80,18 +81,36 @@ impl PlannedModel {
         confined(|| {
             let shared = Shared { matrices: base.matrices(), helpers, parts };
             run::run(base.plan(), shared, inputs, base.limits(), &mut workspace)?;
-            let tensors = outputs.reuse(batch, self.signature.outputs.len());
-            let values = base.plan().plan().outputs.iter();
-            for ((spec, value), tensor) in self.signature.outputs.iter().zip(values).zip(tensors) {
-                let (shape, bytes) = workspace
-                    .output(base.plan(), inputs, value.to_native(), parts)
-                    .map_err(|fault| InferError::Failed { detail: fault.to_string() })?;
-                tensor.write(&spec.name, shape, spec.datatype, bytes);
-            }
+            outputs.write(batch, &self.signature, |at| {
+                let value = base.plan().plan().outputs.get(at);
+                let value = value.map_or(u32::MAX, |it| it.to_native());
+                workspace.output(base.plan(), inputs, value, parts).map_err(run::failed)
+            })?;
             base.workspaces().give_back(workspace);
             Ok(())
         })
         .map_err(|detail| InferError::Panicked { detail })?
+    }
+}
+
+impl PlannedModel {
+    /// The plan, with the package that it is in: of an adapter, its base's.
+    pub fn plan(&self) -> &PackedPlan {
+        self.base.plan()
+    }
+
+    /// What every request is held to.
+    pub fn limits(&self) -> Limits {
+        self.base.limits()
+    }
+
+    /// Its steps, to be done one at a time.
+    pub fn steps(&self) -> Steps<'_> {
+        let base = &*self.base;
+        let parts = Parts::All(Own(self.adapter()));
+        let shared =
+            Shared { matrices: base.matrices(), helpers: &base.workspaces().helpers, parts };
+        Steps { plan: base.plan(), shared, scratch: kernels::Scratch::default() }
     }
 }
 

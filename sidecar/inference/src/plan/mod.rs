@@ -14,6 +14,7 @@ mod check;
 mod difference;
 mod dimension;
 mod extent;
+mod frame;
 mod rows;
 mod step;
 
@@ -23,6 +24,8 @@ pub use archived::PackedPlan;
 pub use check::PlanError;
 pub(crate) use difference::difference;
 pub use dimension::{Dimension, Term};
+pub(crate) use frame::Sizes;
+pub use frame::{Frame, FrameError, Shape};
 pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
@@ -107,8 +110,8 @@ impl Kind {
 }
 
 impl ArchivedKind {
-    /// As of [`Kind::bytes`].
-    pub(crate) const fn bytes(self) -> usize {
+    /// Bytes of one element in memory; texts take none of a run's.
+    pub const fn bytes(self) -> usize {
         match self {
             Self::Text => 0,
             Self::Bool => 1,

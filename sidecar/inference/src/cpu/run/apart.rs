@@ -11,14 +11,14 @@ use rkyv::rend::u32_le;
 
 use super::{
     Fault, Operands, Shared, Workspace,
-    memory::{Sizes, written},
+    memory::written,
     parts::{Parts, Rows, Window},
     products::rows_of,
 };
 use crate::{
     Inputs,
     changes::WeightsRef,
-    plan::{ArchivedMatrix, ArchivedStep, PackedPlan},
+    plan::{ArchivedMatrix, ArchivedStep, PackedPlan, Sizes},
 };
 
 /// What is known of the parts of a run.
@@ -87,30 +87,31 @@ impl Workspace {
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
-        let Self { frame, memory, scratch, apart } = self;
+        let Self { places, memory, scratch, apart } = self;
+        let sizes = places.frame.sizes();
         if let ArchivedStep::Product { input, matrix, relu, .. } = step {
-            let window = Window { sizes: &frame.sizes, cut: None, own: Default::default() };
-            let (from, output) = Operands::around(plan, inputs, frame, window, memory, step)?;
+            let window = Window::all(&places.frame);
+            let (from, output) = Operands::around(plan, inputs, places, window, memory, step)?;
             let finish = if *relu { Finish::Relu } else { Finish::None };
             Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
-            frame.wrote(plan, step);
+            places.wrote(plan, step);
             return Ok(());
         }
         let all = shared.parts.rows();
         for Rows { range, own } in shared.parts.iter() {
             let (sizes, cut) = if range == (0..all) {
-                (&frame.sizes, None)
+                (sizes, None)
             } else {
-                let at = apart.find(plan, &frame.sizes, range.len())?;
+                let at = apart.find(plan, sizes, range.len())?;
                 let nowhere = Fault::Plan { what: "a part that there is not" };
                 let (_, sizes) = apart.sizes.get(at).ok_or(nowhere)?;
                 (sizes, Some((range, all)))
             };
             let window = Window { sizes, cut, own };
-            let (from, output) = Operands::around(plan, inputs, frame, window, memory, step)?;
+            let (from, output) = Operands::around(plan, inputs, places, window, memory, step)?;
             super::dispatch(step, &from, output, scratch, shared)?;
         }
-        frame.wrote(plan, step);
+        places.wrote(plan, step);
         Ok(())
     }
 }

@@ -11,10 +11,12 @@ mod moves;
 mod parts;
 mod products;
 mod reductions;
+mod steps;
 mod text;
 
 pub(super) use memory::{Fault, Workspace};
 pub(super) use parts::{Own, Parts};
+pub use steps::Steps;
 
 /// What a run takes that is not its own.
 #[derive(Clone, Copy)]
@@ -25,12 +27,12 @@ pub(super) struct Shared<'a> {
     pub(super) parts: Parts<'a>,
 }
 
-use memory::{Operands, Sizes};
+use memory::Operands;
 
 use super::matrices::Matrices;
 use crate::{
     InferError, Inputs, Limits,
-    plan::{ArchivedStep, PackedPlan},
+    plan::{ArchivedStep, PackedPlan, Shape},
 };
 
 /// Answers a request; `inputs` were checked against the signature, and are of as many rows as the
@@ -42,7 +44,6 @@ pub(super) fn run(
     limits: Limits,
     workspace: &mut Workspace,
 ) -> Result<(), InferError> {
-    let failed = |fault: Fault| InferError::Failed { detail: fault.to_string() };
     workspace.prepare(plan, inputs, limits).map_err(failed)?;
     workspace.apart.begin(plan, &shared.parts);
     for (at, step) in plan.plan().steps.iter().enumerate() {
@@ -53,6 +54,11 @@ pub(super) fn run(
         done.map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
     }
     Ok(())
+}
+
+/// What whoever asked is told of a fault.
+pub(super) fn failed(fault: Fault) -> InferError {
+    InferError::Failed { detail: fault.to_string() }
 }
 
 fn dispatch(
@@ -103,49 +109,9 @@ fn dispatch(
     }
 }
 
-fn frame_error(what: &'static str) -> Fault {
-    Fault::Plan { what }
-}
-
 /// The numbers of `shape` before a range of dimensions, along it, and after it.
 fn around(shape: &[usize], axis: usize, axes: usize) -> Option<(usize, usize, usize)> {
     let end = axis.checked_add(axes)?;
     let product = |part: &[usize]| part.iter().product::<usize>();
     Some((product(shape.get(..axis)?), product(shape.get(axis..end)?), product(shape.get(end..)?)))
-}
-
-impl Sizes {
-    /// The dimensions of a value. None has more than [`crate::plan::MAX_RANK`].
-    fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, Fault> {
-        let value = plan.plan().value(value).ok_or(frame_error("a value that there is not"))?;
-        let mut shape = Shape::default();
-        for at in value.shape.iter() {
-            shape.push(self.dimension(at.to_native())?)?;
-        }
-        Ok(shape)
-    }
-}
-
-/// A few numbers without memory of their own.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shape {
-    numbers: [usize; crate::plan::MAX_RANK],
-    rank: usize,
-}
-
-impl Shape {
-    fn push(&mut self, number: usize) -> Result<(), Fault> {
-        let to = self.numbers.get_mut(self.rank).ok_or(frame_error("too many dimensions"))?;
-        *to = number;
-        self.rank += 1;
-        Ok(())
-    }
-}
-
-impl std::ops::Deref for Shape {
-    type Target = [usize];
-
-    fn deref(&self) -> &[usize] {
-        self.numbers.get(..self.rank).unwrap_or_default()
-    }
 }

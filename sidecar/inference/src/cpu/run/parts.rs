@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::memory::Sizes;
 use crate::{
     Part,
     cpu::{adapter::Adapter, planned::PlannedModel},
+    plan::{Frame, Sizes},
 };
 
 /// The models whose rows a run has, all of one base.
@@ -72,7 +72,12 @@ pub(super) struct Window<'a> {
     pub(super) own: Own<'a>,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Everything, of a model that has nothing of its own.
+    pub(super) fn all(frame: &'a Frame) -> Self {
+        Self { sizes: frame.sizes(), cut: None, own: Own::default() }
+    }
+
     /// Which bytes of a value it sees, of so many. A value that is as long for fewer rows is the same
     /// for each of them.
     pub(super) fn of(&self, value: u32, all: usize) -> Option<Range<usize>> {

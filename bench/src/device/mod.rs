@@ -1,0 +1,107 @@
+//! A device: many tenants' small models in one dispatch, and large ones beside onnxruntime.
+//!
+//! What is measured is a [`GpuBackend`] that answers on the device whatever it is asked, called as the
+//! sidecar calls it, with requests and answers in the host's memory. See `bench/README.md` for what is
+//! compared and what is not. Start with [`run`].
+
+mod grouped;
+mod models;
+mod report;
+mod speed;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use gpu::{Choice, Device, GpuBackend, Mode, Settings};
+use inference::{Limits, cpu::CpuBackend};
+use tempfile::TempDir;
+
+use crate::{engine::peer::Peer, results};
+use models::Models;
+use report::Report;
+
+/// How to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Which device: `auto`, a number, or a part of its name
+    #[arg(long, default_value = "auto")]
+    device: Choice,
+    /// Only these parts, which may be given several times [default: grouped]
+    #[arg(long = "part", value_enum)]
+    parts: Vec<Part>,
+    /// How many rounds; a result is their median
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// How many tenants' models are in one dispatch
+    #[arg(long, default_value_t = 64)]
+    tenants: usize,
+    /// The batches of the large models
+    #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
+    batches: Vec<usize>,
+    /// The large models; those of all kinds where it is not said
+    #[arg(long, value_enum, value_delimiter = ',')]
+    models: Vec<speed::Kind>,
+    /// The card's peak in f32, in TFLOP/s, to tell shares of it
+    #[arg(long)]
+    peak_tflops: Option<f64>,
+    /// Where the results go, in JSON [default: bench/results/device.json]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Small models of many tenants, in one dispatch and one after another
+    Grouped,
+    /// Large models beside onnxruntime
+    Speed,
+}
+
+/// More than any model here takes.
+const BUDGET_BYTES: u64 = 8 << 30;
+
+/// Measures, prints and records. It fails where the measuring does, not where a bar is missed.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(options.rounds > 0 && options.tenants > 1, "expected some rounds, and several tenants");
+    let settings = Settings {
+        choice: options.device.clone(),
+        budget_bytes: BUDGET_BYTES,
+        ..Settings::default()
+    };
+    let device = Device::open(settings).with_context(|| {
+        format!(
+            "no device `{}`; there are {:?} (--device llvmpipe is the CPU, where Mesa's driver is installed)",
+            options.device,
+            gpu::adapters()
+        )
+    })?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut peer = Peer::start(&here.join("src/device/peer.py"))?;
+    let folder = TempDir::with_prefix("device-")?;
+    let limits = Limits { max_tensor_bytes: 4 << 30, ..Limits::default() };
+    let cpu = CpuBackend::new(limits);
+    let adapter = device.adapter().to_string();
+    let backend = GpuBackend::new(cpu.clone(), Some(device), Mode::Always);
+    let mut models = Models { folder: folder.path(), peer: &mut peer, backend, cpu };
+    let wants = |part| match options.parts.as_slice() {
+        [] => part == Part::Grouped,
+        parts => parts.contains(&part),
+    };
+    let grouped = wants(Part::Grouped)
+        .then(|| grouped::measure(&mut models, options.tenants, options.rounds))
+        .transpose()?;
+    let speed = if wants(Part::Speed) { speed::measure(&mut models, options)? } else { vec![] };
+    let report = Report {
+        adapter,
+        onnxruntime: models.peer.version()?,
+        wgpu: WGPU.to_owned(),
+        grouped,
+        speed,
+    };
+    println!("{report}");
+    results::record("device", options.out.as_deref(), &report)
+}
+
+/// The release of wgpu that is measured, as `Cargo.lock` has it.
+const WGPU: &str = "30.0.2";

@@ -1,0 +1,250 @@
+//! A device that is open.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use inference::DeviceError;
+use wgpu::{
+    BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
+    BufferBindingType, DeviceDescriptor, Error, ErrorFilter, Features, ShaderStages,
+};
+
+use super::{Adapter, Settings, pipeline_file::PipelineFile, trusted};
+use crate::{
+    memory::{Budget, Families, Pools},
+    pipelines::Pipelines,
+};
+
+/// What is asked for where an adapter has it.
+const WANTED: [Features; 5] = [
+    Features::SUBGROUP,
+    Features::SHADER_F16,
+    Features::TIMESTAMP_QUERY,
+    Features::PIPELINE_CACHE,
+    Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+];
+
+/// One opening of a device, from its start to its loss, and all that was made on it.
+pub(crate) struct Opened {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) adapter: Adapter,
+    pub(crate) limits: shaders::Limits,
+    /// The most bytes of one buffer.
+    pub(crate) buffer_bytes: u64,
+    /// How long a tick of its clock is, where it tells how long kernels take.
+    pub(crate) tick_nanoseconds: Option<f32>,
+    pub(crate) bindings: BindGroupLayout,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) pools: Pools,
+    pub(crate) families: Families,
+    /// Which opening it is: none has the number of another.
+    pub(crate) generation: u64,
+    hang_after: Duration,
+    lost: Arc<OnceLock<String>>,
+}
+
+impl Opened {
+    pub(super) fn new(settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
+        let opening = AssertUnwindSafe(|| Self::open(settings, generation));
+        // A driver that panics inside is a device that cannot be opened.
+        catch_unwind(opening).unwrap_or_else(|_| {
+            Err(DeviceError::Refused { detail: "its driver failed while it was opened".to_owned() })
+        })
+    }
+
+    fn open(settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
+        let (_instance, index, chosen) = super::adapters::chosen(&settings.choice)?;
+        let info = chosen.get_info();
+        let features = chosen.features() & WANTED.into_iter().fold(Features::empty(), |a, b| a | b);
+        let limits = chosen.limits();
+        let experimental = features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        let descriptor = DeviceDescriptor {
+            label: None,
+            required_features: features,
+            required_limits: limits.clone(),
+            experimental_features: if experimental {
+                trusted::experimental()
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
+            ..DeviceDescriptor::default()
+        };
+        let (device, queue) = pollster::block_on(chosen.request_device(&descriptor))
+            .map_err(|error| DeviceError::Refused { detail: error.to_string() })?;
+        // What a scope does not catch is a fault of this crate, and must not end the process, which
+        // is what wgpu does by itself.
+        device.on_uncaptured_error(Arc::new(|error| {
+            tracing::error!(%error, "a device's error that nobody waited for");
+        }));
+        let lost = Arc::new(OnceLock::new());
+        let told = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, detail| {
+            _ = told.set(format!("{reason:?}: {detail}"));
+        });
+        let file = settings.pipelines.as_deref().zip(wgpu::util::pipeline_cache_key(&info));
+        let file = file.map(|(folder, key)| PipelineFile::new(folder, &key));
+        let file = file.filter(|_| features.contains(Features::PIPELINE_CACHE));
+        let cache = file.as_ref().map(|it| trusted::pipeline_cache(&device, it.read().as_deref()));
+        let bindings = bindings(&device);
+        let pipelines = Pipelines::new(&device, &bindings, cache.zip(file));
+        let tick = features.contains(Features::TIMESTAMP_QUERY);
+        Ok(Arc::new(Self {
+            adapter: Adapter::of(index, &info),
+            limits: limits_of(&limits, features, &chosen.cooperative_matrix_properties()),
+            buffer_bytes: limits.max_buffer_size,
+            tick_nanoseconds: tick.then(|| queue.get_timestamp_period()),
+            bindings,
+            pipelines,
+            budget: Arc::new(Budget::new(settings.budget_bytes)),
+            pools: Pools::default(),
+            families: Families::default(),
+            generation,
+            hang_after: settings.hang_after,
+            lost,
+            device,
+            queue,
+        }))
+    }
+
+    /// Why it is lost, where it is.
+    pub(crate) fn lost(&self) -> Option<DeviceError> {
+        self.lost.get().map(|detail| DeviceError::Lost { detail: detail.clone() })
+    }
+
+    pub(crate) fn say_lost(&self, detail: impl Into<String>) -> DeviceError {
+        let detail = self.lost.get_or_init(|| detail.into()).clone();
+        DeviceError::Lost { detail }
+    }
+
+    /// Does `work` with the device and gives its first error, of whatever kind. `bytes` is what it
+    /// allocates, to be told where there is no memory.
+    pub(crate) fn guarded<T>(
+        &self,
+        bytes: u64,
+        work: impl FnOnce(&Self) -> Result<T, DeviceError>,
+    ) -> Result<T, DeviceError> {
+        if let Some(lost) = self.lost() {
+            return Err(lost);
+        }
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
+            let internal = self.device.push_error_scope(ErrorFilter::Internal);
+            let validation = self.device.push_error_scope(ErrorFilter::Validation);
+            let done = work(self);
+            // Each is ready at once: on this side of a process errors are known when they happen.
+            let errors = [
+                pollster::block_on(validation.pop()),
+                pollster::block_on(internal.pop()),
+                pollster::block_on(memory.pop()),
+            ];
+            (done, errors.into_iter().flatten().next())
+        }));
+        // wgpu panics where a wait ends by the loss of the device.
+        let Ok((done, error)) = caught else {
+            return Err(self.say_lost("its driver failed while it worked"));
+        };
+        if let Some(lost) = self.lost() {
+            return Err(lost);
+        }
+        match error {
+            None => done,
+            Some(Error::OutOfMemory { .. }) => {
+                let detail = "the device has no more".to_owned();
+                Err(DeviceError::OutOfMemory { bytes, detail })
+            }
+            Some(error) => Err(DeviceError::Refused { detail: error.to_string() }),
+        }
+    }
+
+    /// How long it may take to answer.
+    pub(crate) const fn hang_after(&self) -> Duration {
+        self.hang_after
+    }
+
+    /// Waits until what was submitted as `index` is done. Where that takes longer than is declared,
+    /// the device hangs, and is lost.
+    pub(crate) fn wait(&self, index: wgpu::SubmissionIndex) -> Result<(), DeviceError> {
+        let timeout = Some(self.hang_after);
+        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout };
+        match self.device.poll(wait) {
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => {
+                Err(self.say_lost(format!("it did not answer within {:?}", self.hang_after)))
+            }
+            // The submission was refused, which its error scope tells.
+            Err(error) => Err(DeviceError::Refused { detail: error.to_string() }),
+        }
+    }
+
+    /// As if it were lost: for tests.
+    pub(super) fn lose(&self) {
+        self.device.destroy();
+    }
+
+    /// Keeps pipelines that were made since, for the next start.
+    pub(crate) fn save_pipelines(&self) {
+        self.pipelines.save();
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.pipelines.save();
+        self.pools.clear();
+        if self.lost().is_some() {
+            // wgpu waits for a queue that goes, and asserts that it is empty. What hangs is waited for
+            // on a thread of its own, which may fail.
+            let (device, queue) = (self.device.clone(), self.queue.clone());
+            _ = std::thread::Builder::new()
+                .name("lost-device".to_owned())
+                .spawn(move || drop((queue, device)));
+        }
+    }
+}
+
+fn bindings(device: &wgpu::Device) -> BindGroupLayout {
+    let entry = |binding, read_only, has_dynamic_offset| BindGroupLayoutEntry {
+        binding,
+        visibility: ShaderStages::COMPUTE,
+        ty: BindingType::Buffer {
+            ty: BufferBindingType::Storage { read_only },
+            has_dynamic_offset,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries = [entry(0, false, false), entry(1, true, false), entry(2, true, true)];
+    device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+fn limits_of(
+    limits: &wgpu::Limits,
+    features: Features,
+    matrices: &[wgpu::CooperativeMatrixProperties],
+) -> shaders::Limits {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let is_multiplied = |it: &wgpu::CooperativeMatrixProperties| {
+        (it.m_size, it.n_size, it.k_size) == (16, 16, 16) && it.ab_type == F16 && it.cr_type == F32
+    };
+    shaders::Limits {
+        workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+        workgroup_size: [
+            limits.max_compute_workgroup_size_x,
+            limits.max_compute_workgroup_size_y,
+            limits.max_compute_workgroup_size_z,
+        ],
+        workgroup_storage_bytes: limits.max_compute_workgroup_storage_size,
+        workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        binding_bytes: limits.max_storage_buffer_binding_size,
+        subgroups: features.contains(Features::SUBGROUP),
+        f16: features.contains(Features::SHADER_F16),
+        cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+            && features.contains(Features::SHADER_F16)
+            && matrices.iter().any(is_multiplied),
+    }
+}

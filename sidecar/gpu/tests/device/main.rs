@@ -1,0 +1,8 @@
+//! Models on a device answer as they do on the CPU. The device is the one that computes on the CPU,
+//! llvmpipe, or what `BULKHEAD_TEST_DEVICE` names; without one the tests say so, and pass.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod answers;
+#[path = "../../../inference/tests/onnx/mod.rs"]
+mod onnx;
+mod support;
