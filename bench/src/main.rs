@@ -7,6 +7,7 @@
 
 mod affinity;
 mod cpu;
+mod device;
 mod engine;
 mod fairness;
 mod gate;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Many tenants' small models in one dispatch on a device, and large ones beside onnxruntime
+    Device(device::Options),
     /// How soon a model answers, how fast, and how many fit, beside onnxruntime
     Engine(engine::Options),
     /// Whether one tenant's flood is felt by the others, and what fairness costs
@@ -43,6 +46,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().bench {
+        Some(Bench::Device(options)) => device::run(&options),
         Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),
         Some(Bench::Fairness(options)) => fairness::run(&options),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use model_server::{Capacity, Listen, OperatorDigest, Options, Order};
+use model_server::{Capacity, DeviceChoice, Listen, OperatorDigest, Options, Order};
 
 /// The variable with the node's token. It is no argument, because arguments are for all to see.
 const NODE_TOKEN: &str = "BULKHEAD_NODE_TOKEN";
@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// What models may take of the device's memory, where there is a device, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_DEVICE_BYTES)]
     device_bytes: u64,
+    /// Which device models run on where that is faster: `auto` is the first GPU that there is, `off` is
+    /// none; else a device's number, or a part of its name.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
     /// What the inputs of requests that wait for a processor may take together once they are decoded,
     /// in bytes. Where it is full, each tenant has the part of it that its weight gives it.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_WAITING_BYTES)]
@@ -145,6 +149,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             waiting_bytes: arguments.waiting_bytes,
             order: arguments.order,
         },
+        device: arguments.device,
         seal_artifacts: arguments.seal_artifacts,
         metrics: arguments.metrics,
         operators: arguments.operators,

@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut bench = program(workspace::target().join("debug/bench"));
     bench.args(arguments);
     let name = arguments.first().map_or("", String::as_str);
-    if name == "engine" {
+    if matches!(name, "device" | "engine") {
         bench.env(ONNX_PYTHON, phase("Python with onnxruntime", python::with_onnxruntime)?);
     }
     if matches!(name, "gate" | "push" | "server") {

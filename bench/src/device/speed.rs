@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use artifact::Mapped;
 use clap::ValueEnum;
-use inference::{Backend, Outputs, Tensor, TensorData};
+use inference::{Backend, Outputs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

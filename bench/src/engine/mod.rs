@@ -9,8 +9,8 @@ mod cold;
 mod density;
 mod memory;
 mod operators;
-mod ours;
-mod peer;
+pub(crate) mod ours;
+pub(crate) mod peer;
 mod report;
 mod variants;
 

@@ -93,13 +93,13 @@ pub(super) fn request(width: usize, batch: usize) -> Result<Inputs> {
     Ok(Inputs::new(vec![tensor])?)
 }
 
-pub(super) fn numbers(outputs: &Outputs) -> Result<Vec<f32>> {
+pub(crate) fn numbers(outputs: &Outputs) -> Result<Vec<f32>> {
     match outputs.tensors().first().map(Tensor::data) {
         Some(TensorData::Fp32(numbers)) => Ok(numbers.clone()),
         other => bail!("expected an answer of FP32, found {other:?}"),
     }
 }
 
-pub(super) fn milliseconds(since: Instant) -> f64 {
+pub(crate) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }

@@ -79,14 +79,14 @@ pub(super) struct First {
     pub(super) answer: Vec<f32>,
 }
 
-pub(super) struct Peer {
+pub(crate) struct Peer {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Peer {
-    pub(super) fn start(script: &Path) -> Result<Self> {
+    pub(crate) fn start(script: &Path) -> Result<Self> {
         let python = std::env::var_os(VARIABLE)
             .with_context(|| format!("expected {VARIABLE}: run this by `cargo xtask bench`"))?;
         let mut child = Command::new(python)
@@ -102,7 +102,8 @@ impl Peer {
         Ok(Self { child, orders, answers })
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, order: &Value) -> Result<T> {
+    /// Gives an order and reads the answer.
+    pub(crate) fn ask<T: DeserializeOwned>(&mut self, order: &Value) -> Result<T> {
         writeln!(self.orders, "{order}")?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
@@ -111,7 +112,7 @@ impl Peer {
         serde_json::from_str(&line).with_context(|| format!("an answer to {order}: {line}"))
     }
 
-    pub(super) fn version(&mut self) -> Result<String> {
+    pub(crate) fn version(&mut self) -> Result<String> {
         let said: Value = self.ask(&json!({ "do": "version" }))?;
         Ok(said["version"].as_str().unwrap_or_default().to_owned())
     }

@@ -44,6 +44,7 @@ mod usage;
 mod usage_log;
 
 pub use decision::{Decisions, RefusedAssignment};
+pub use gpu::Choice as DeviceChoice;
 pub use operators::{OperatorDigest, OperatorDigestError};
 pub use options::{
     Capacity, Listen, ListenError, NodeToken, NodeTokenError, Options, Order, OrderError,

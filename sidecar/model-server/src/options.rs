@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use reqwest::header::HeaderValue;
 
-use crate::OperatorDigest;
+use crate::{DeviceChoice, OperatorDigest};
 
 /// How a sidecar is set up.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub max_body_bytes: u64,
     /// What it may take, and how it shares that out.
     pub capacity: Capacity,
+    /// Which device models run on where that is faster.
+    pub device: DeviceChoice,
     /// Whether models run from sealed copies in memory instead of from their files.
     pub seal_artifacts: bool,
     /// Where `GET /metrics` and operators are answered, where they are.

@@ -3,6 +3,7 @@
 use std::{fs, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use gpu::{Choice, Device, GpuBackend, Mode, Settings};
 use inference::cpu::CpuBackend;
 use metering::{HttpSink, Shipper, ShipperOptions};
 use policy_model::assignment::{NODE_ASSIGNMENT_TYPE, TENANT_ASSIGNMENT_TYPE};
@@ -89,7 +90,14 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     let client = http_client(options.token.as_ref())?;
     let store = artifact::Store::open(options.state_dir.join("artifacts"))?;
     let store = if options.seal_artifacts { store.sealing() } else { store };
-    let backend = CpuBackend::default().repacking_into(store.derived().clone());
+    let cpu = CpuBackend::default().repacking_into(store.derived().clone());
+    let device = open_device(&options).await?;
+    let capacity = Capacity {
+        // What is left of it is for requests while they run.
+        device_bytes: device.as_ref().map_or(0, |_| options.capacity.device_bytes / 4 * 3),
+        ..options.capacity
+    };
+    let backend = GpuBackend::new(cpu, device.clone(), Mode::Measured);
     let artifacts = Artifacts::new(store, client.clone(), &options.control);
     let (assignments, resources) = Assignments::load(&options.state_dir, data_plane.clone());
     let updates = DeltaClient::new(&options.xds, &options.node_id)?
@@ -100,11 +108,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         .start();
     let sidecar = Arc::new(Sidecar {
         assignments: Arc::clone(&assignments),
-        models: Arc::new(Models::new(
-            budget(options.capacity),
-            artifacts.clone(),
-            Arc::new(backend),
-        )),
+        models: Arc::new(Models::new(budget(capacity), artifacts.clone(), Arc::new(backend))),
         compute: Compute::start(options.capacity)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
@@ -183,8 +187,36 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
 }
 
 const fn budget(capacity: Capacity) -> Footprint {
-    let Capacity { mapped_bytes, private_bytes, .. } = capacity;
-    Footprint { mapped_bytes, private_bytes, device_bytes: 0 }
+    let Capacity { mapped_bytes, private_bytes, device_bytes, .. } = capacity;
+    Footprint { mapped_bytes, private_bytes, device_bytes }
+}
+
+/// The device that models run on where that is faster; none, with the reason told once, where there is
+/// none. One that is asked for by its name has to be there.
+async fn open_device(options: &Options) -> anyhow::Result<Option<Device>> {
+    let settings = Settings {
+        choice: options.device.clone(),
+        budget_bytes: options.capacity.device_bytes,
+        pipelines: Some(options.state_dir.join("pipelines")),
+        ..Settings::default()
+    };
+    if settings.choice == Choice::Off {
+        return Ok(None);
+    }
+    let is_asked_for = settings.choice != Choice::Auto;
+    let opened = tokio::task::spawn_blocking(move || Device::open(settings)).await?;
+    match opened {
+        Ok(device) => Ok(Some(device)),
+        Err(error) if is_asked_for => Err(anyhow::Error::new(error).context(format!(
+            "could not open the device `{}`; there are: {:?}",
+            options.device,
+            gpu::adapters()
+        ))),
+        Err(error) => {
+            tracing::info!(%error, "no device: models run on the CPU");
+            Ok(None)
+        }
+    }
 }
 
 /// Never, where there is nothing to wait for.

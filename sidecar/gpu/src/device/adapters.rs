@@ -51,6 +51,10 @@ pub(super) fn chosen(choice: &Choice) -> Result<(Instance, usize, wgpu::Adapter)
     if *choice == Choice::Off {
         return Err(DeviceError::None);
     }
+    // To look for a driver takes tens of milliseconds and megabytes, and most machines have no GPU.
+    if *choice == Choice::Auto && !may_be_a_gpu() {
+        return Err(DeviceError::None);
+    }
     let (instance, found) = found();
     let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
         DeviceType::DiscreteGpu => Some(0),
@@ -73,6 +77,16 @@ pub(super) fn chosen(choice: &Choice) -> Result<(Instance, usize, wgpu::Adapter)
         }
     };
     chosen.map(|(at, adapter)| (instance, at, adapter)).ok_or(DeviceError::None)
+}
+
+/// Whether Linux has a device of the kinds that drivers of GPUs talk to.
+fn may_be_a_gpu() -> bool {
+    let has = |folder: &str, prefix: &str| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names = names.map(|it| it.file_name());
+        names.any(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    has("/dev/dri", "render") || ["nvidia", "dxg", "kgsl"].iter().any(|it| has("/dev", it))
 }
 
 fn found() -> (Instance, Vec<wgpu::Adapter>) {

@@ -8,7 +8,7 @@ use std::{
 
 use artifact::Mapped;
 use inference::{Backend, Inputs, Tensor, TensorData, cpu::CpuBackend};
-use model_server::{Capacity, Listen, NodeToken, OperatorDigest, Options};
+use model_server::{Capacity, DeviceChoice, Listen, NodeToken, OperatorDigest, Options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ pub struct Home {
     pub max_body_bytes: u64,
     pub capacity: Capacity,
     pub seal_artifacts: bool,
+    /// Which device it runs models on; none where it is not said.
+    pub device: DeviceChoice,
     pub metrics: Option<SocketAddr>,
     pub token: Option<NodeToken>,
     pub operators: Vec<OperatorDigest>,
@@ -60,6 +62,7 @@ impl Home {
             max_body_bytes,
             capacity: Capacity::default(),
             seal_artifacts: false,
+            device: DeviceChoice::Off,
             metrics: None,
             token: None,
             operators: vec![],
@@ -97,6 +100,7 @@ impl Home {
             data_plane: PLANE.to_owned(),
             max_body_bytes: self.max_body_bytes,
             capacity: self.capacity,
+            device: self.device.clone(),
             seal_artifacts: self.seal_artifacts,
             metrics: self.metrics,
             operators: self.operators.clone(),
