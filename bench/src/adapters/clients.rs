@@ -59,7 +59,7 @@ pub(super) struct Clients<'f> {
 }
 
 impl<'f> Clients<'f> {
-    pub(super) fn start(family: &'f Family, count: usize, max_rows: u64) -> Result<Self> {
+    pub(super) fn start(family: &'f Family, count: usize, join: Join) -> Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let room = Room { requests: 2 * count, bytes: u64::MAX };
         let executor = Executor::start(Threads::Alike(processors), room, execute)?;
@@ -84,7 +84,7 @@ impl<'f> Clients<'f> {
             whole: cache(u64::MAX),
             quarter: cache(all / 4),
             count,
-            join: Join { max_rows, wait: Duration::ZERO },
+            join,
             expected: family.answers(&given)?,
             given,
             next: AtomicU64::new(0),

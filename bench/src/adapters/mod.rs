@@ -12,6 +12,7 @@ mod report;
 use std::{path::Path, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
+use scheduler::queue::Join;
 use tempfile::TempDir;
 
 use crate::results;
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// The most rows that run as one
     #[arg(long, default_value_t = 64)]
     rows: u64,
+    /// How long a request waits for company, in microseconds
+    #[arg(long, default_value_t = 2000)]
+    wait_us: u64,
     /// Where the results go, in JSON [default: bench/results/adapters.json]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -62,9 +66,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 async fn measure(options: &Options, family: &Family) -> Result<Report> {
     let slot = Duration::from_millis(options.slot_ms);
-    let clients = Clients::start(family, options.clients, options.rows)?;
+    let wait = Duration::from_micros(options.wait_us);
+    let join = Join { max_rows: options.rows, wait };
+    let clients = Clients::start(family, options.clients, join)?;
     let memory = clients.idle_memory().await?;
-    let mut report = Report::new(options.adapters, options.clients, options.rows, family, memory);
+    let mut report = Report::new(options.clients, join, family, memory);
     for side in Side::ALL {
         clients.ask(side, slot / 2).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use scheduler::queue::Join;
 use serde::Serialize;
 
 use super::{
@@ -21,6 +22,7 @@ pub(super) struct Report {
     adapters: usize,
     clients: usize,
     most_rows: u64,
+    wait_us: u128,
     rank: usize,
     kernels: Vec<&'static str>,
     base_bytes: usize,
@@ -40,16 +42,16 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(
-        adapters: usize,
         clients: usize,
-        most_rows: u64,
+        join: Join,
         family: &Family,
         (anon_kib_each, file_kib_each): (f64, f64),
     ) -> Self {
         Self {
-            adapters,
+            adapters: family.adapters(),
             clients,
-            most_rows,
+            most_rows: join.max_rows,
+            wait_us: join.wait.as_micros(),
             rank: RANK,
             kernels: kernels::kernel_names().collect(),
             base_bytes: family.base_bytes(),
