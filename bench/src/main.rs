@@ -5,6 +5,7 @@
 //! missed bar is printed and recorded, and only a measurement that cannot be trusted fails.
 //! Start reading with [`gate::run`], then `README.md`.
 
+mod adapters;
 mod affinity;
 mod cpu;
 mod device;
@@ -12,6 +13,7 @@ mod engine;
 mod fairness;
 mod gate;
 mod load;
+mod onnx;
 mod push;
 mod results;
 mod server;
@@ -30,6 +32,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Whether a thousand adapters of one base are served as fast as one, and what each holds
+    Adapters(adapters::Options),
     /// Many tenants' small models in one dispatch on a device, and large ones beside onnxruntime
     Device(device::Options),
     /// How soon a model answers, how fast, and how many fit, beside onnxruntime
@@ -46,6 +50,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().bench {
+        Some(Bench::Adapters(options)) => adapters::run(&options),
         Some(Bench::Device(options)) => device::run(&options),
         Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),

@@ -171,6 +171,7 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut seeds = vec![
         ("table", "gate".to_owned(), DEPLOYMENT.gate.clone()),
         ("table", "node".to_owned(), DEPLOYMENT.node.clone()),
+        ("changes", "each-kind".to_owned(), crate::changes::seed()),
     ];
     for (point, sources) in [(Point::Gate, &AT_THE_GATE[..]), (Point::Recheck, &AT_THE_NODE[..])] {
         for source in sources {

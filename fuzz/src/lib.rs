@@ -10,12 +10,14 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a fuzz target fails by panicking")]
 
 mod cel;
+mod changes;
 mod deployment;
 mod headers;
 mod table;
 mod yaml;
 
 pub use cel::{cel, program};
+pub use changes::changes;
 pub use deployment::seeds;
 pub use headers::headers;
 pub use table::table;
@@ -25,5 +27,11 @@ pub use yaml::yaml;
 pub type Target = fn(&[u8]) -> bool;
 
 /// The targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 5] =
-    [("table", table), ("yaml", yaml), ("cel", cel), ("program", program), ("headers", headers)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("table", table),
+    ("yaml", yaml),
+    ("cel", cel),
+    ("program", program),
+    ("headers", headers),
+    ("changes", changes),
+];

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    build,
     command::{program, run as run_command},
     phase::phase,
     python, workspace,
@@ -22,6 +23,12 @@ pub(crate) fn run(_arguments: &[String]) -> Result<()> {
         run_command(
             program(&python).arg(format!("{EXAMPLE}/train/train.py")).args(["--out", EXAMPLE]),
         )
+    })?;
+    let bulkhead = phase("bulkhead", build::bulkhead)?;
+    phase("tuning", || {
+        let mut tune = program(&python);
+        tune.arg(format!("{EXAMPLE}/train/tune.py")).args(["--dir", EXAMPLE]);
+        run_command(tune.arg("--bulkhead").arg(&bulkhead))
     })?;
     phase("resources", || {
         run_command(

@@ -8,10 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use artifact::Mapped;
+use artifact::{Mapped, Package};
 use flate2::read::GzDecoder;
 use inference::{
-    Backend, DataType, Inputs, Model, Pack, Tensor, TensorData, TensorSpec, cpu::CpuBackend, pack,
+    Backend, DataType, Inputs, Model, Pack, PackOver, Tensor, TensorData, TensorSpec,
+    cpu::CpuBackend, pack, pack_over,
 };
 
 type Flight = HashMap<String, String>;
@@ -118,6 +119,40 @@ fn every_model_of_the_example_predicts_flights_that_it_never_saw() {
         for (flight, minutes_together) in some.iter().zip(&together).take(20) {
             let alone = minutes(&*model, &[flight])[0];
             assert!((alone - minutes_together).abs() <= 1e-3 * alone.abs(), "{name}: {flight:?}");
+        }
+    }
+}
+
+#[test]
+fn the_adapters_of_the_bridge_tenants_answer_as_the_tuned_models() {
+    let models = example().join("models");
+    let Ok(tuned) = fs::read_dir(models.join("tuned")) else {
+        eprintln!("SKIPPED: no tuned models: `cargo xtask train` makes them");
+        return;
+    };
+    let pooled = fs::read(models.join("pooled.onnx")).unwrap();
+    let whole = Pack { with_source: false, ..Pack::default() };
+    let base = Mapped::copied(&pack(&pooled, &whole).unwrap().bytes).unwrap();
+    let backend = CpuBackend::default();
+    let base_model = backend.load(&base).unwrap();
+    let base = Package::open(base).unwrap();
+    let flights = sample(&example().join("sample.csv.gz"));
+    let files: Vec<PathBuf> = tuned.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_uppercase();
+        let onnx = fs::read(&file).unwrap();
+        let packed = pack_over(&base, &onnx, &PackOver::default()).unwrap();
+        let bytes = packed.bytes.len();
+        assert!(bytes < base.file().len() / 2, "{name}: {bytes} bytes");
+        let file = Mapped::copied(&packed.bytes).unwrap();
+        let adapter = backend.load_over(&file, &base_model).unwrap();
+        assert!(adapter.family().is_some() && adapter.family() == base_model.family());
+        let own: Vec<&Flight> =
+            flights.iter().filter(|it| it["carrier"] == name).take(200).collect();
+        let whole = self::packed(&onnx);
+        for (own, expected) in minutes(&*adapter, &own).iter().zip(minutes(&*whole, &own)) {
+            assert!((own - expected).abs() <= 1e-3 * expected, "{name}: {own} is not {expected}");
         }
     }
 }

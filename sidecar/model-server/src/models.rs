@@ -58,6 +58,8 @@ struct Wanted {
     digest: Digest,
     /// Whose data it is registered as trained on.
     trained_on: BTreeSet<TenantId>,
+    /// What it is over, where it is an adapter.
+    base: Option<Digest>,
 }
 
 /// Why a file did not become a model.
@@ -119,6 +121,7 @@ impl Models {
             key: provenance::key(assigned),
             digest: assigned.digest,
             trained_on: assigned.trained_on.clone(),
+            base: assigned.base.as_ref().map(|base| base.digest),
         };
         let prepare = move |backend: &dyn Backend, mapped: &Mapped| match &base {
             Some(base) => backend.load_over(mapped, base.model()),
@@ -133,6 +136,7 @@ impl Models {
             key: provenance::base_key(&assigned.tenant, base),
             digest: base.digest,
             trained_on: base.trained_on.clone(),
+            base: None,
         };
         let prepare = |backend: &dyn Backend, mapped: &Mapped| backend.load(mapped);
         let loaded = self.load_from(assigned, wanted, Load::Asked, prepare).await?;
@@ -145,7 +149,7 @@ impl Models {
     async fn load_from<F>(
         &self,
         assigned: &Arc<Assigned>,
-        Wanted { key, digest, trained_on }: Wanted,
+        Wanted { key, digest, trained_on, base }: Wanted,
         how: Load,
         prepare: F,
     ) -> Result<Arc<Loaded>, Refusal>
@@ -163,7 +167,7 @@ impl Models {
                 if is_dedicated {
                     provenance::check_file(&model.signature().metadata, &trained_on)?;
                 }
-                let loaded = Loaded::new(model, mapped);
+                let loaded = Loaded::new(model, mapped).over(base);
                 if how == Load::Ahead {
                     loaded.warm_up();
                 }
@@ -173,6 +177,10 @@ impl Models {
         self.artifacts.ensure(&digest).await.map_err(|error| not_fetched(assigned, &error))?;
         let loaded = self.cache.get_or_load(&key, load).await;
         let loaded = loaded.map_err(|error| not_loaded(assigned, &error))?;
+        // What a package is over does not change, and what it is assigned over might.
+        if loaded.base() != base.as_ref() {
+            return Err(mismatch(assigned, &ProvenanceError::OtherBase));
+        }
         self.bring_to_device(&key, &loaded, how).await;
         Ok(loaded)
     }

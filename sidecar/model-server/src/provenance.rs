@@ -29,6 +29,11 @@ pub(crate) enum ProvenanceError {
     )]
     BaseNotAlone,
     #[error(
+        "expected an adapter over the base that it is assigned over, found the package of one over \
+         another: correct the assignment"
+    )]
+    OtherBase,
+    #[error(
         "expected the model's file to say that it was trained on what the registry says, found \
          that its `{METADATA_KEY}` differs: register the file that was evaluated"
     )]

@@ -10,6 +10,7 @@ use std::{
 
 use artifact::Mapped;
 use inference::Model;
+use tenancy::Digest;
 
 use crate::{
     joins::{self, Joins},
@@ -26,6 +27,7 @@ pub struct Loaded {
     artifact: Mapped,
     footprint: Footprint,
     id: u64,
+    base: Option<Digest>,
     joins: AtomicU8,
     /// The last field: it is dropped when the others have been.
     freed: Option<Freed>,
@@ -45,7 +47,19 @@ impl Loaded {
             false => Joins::Never,
         };
         let id = LOADS.fetch_add(1, Ordering::Relaxed);
-        Self { model, artifact, footprint, id, joins: AtomicU8::new(joins as u8), freed: None }
+        let joins = AtomicU8::new(joins as u8);
+        Self { model, artifact, footprint, id, base: None, joins, freed: None }
+    }
+
+    /// Notes that it is an adapter, and the digest of the file that it is over.
+    pub fn over(mut self, base: Option<Digest>) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// The digest of the file that it is over, where it is an adapter.
+    pub const fn base(&self) -> Option<&Digest> {
+        self.base.as_ref()
     }
 
     /// Has its memory given back once nobody holds it any more.

@@ -17,8 +17,8 @@ pub struct Header {
     pub producer: String,
     /// SHA-256 of the file that it was made of.
     pub source: [u8; 32],
-    /// SHA-256 of the package whose sections this one's [`SectionKind::Delta`] sections change.
-    /// Reserved: a package with a base is refused by this release where it would be run.
+    /// SHA-256 of the file of the package that this one's [`SectionKind::Delta`] sections change. A
+    /// package with a base runs over it, and not by itself.
     pub base: Option<[u8; 32]>,
     /// Its sections, in the order in which they lie in the file.
     pub sections: Vec<Section>,
@@ -76,7 +76,7 @@ pub enum SectionKind {
     Panels,
     /// The file that the package was made of.
     Source,
-    /// Reserved: changes to a base's section.
+    /// What the package changes of its base: what, and the numbers, by their keys.
     Delta,
     /// Words for people, which nothing depends on.
     Notes,

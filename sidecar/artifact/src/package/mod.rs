@@ -18,8 +18,8 @@
 //! What comes later has three places: another magic where the header becomes another one, a flag
 //! where something has to be known to read the rest, and sections of new kinds, which a reader
 //! that does not know them refuses, or passes over where their kind says so ([`OPTIONAL`]). A
-//! package of changes to another one is laid out already: [`Header::base`] names that one by its
-//! digest, and [`SectionKind::Delta`] sections hold the changes.
+//! package of changes to another one names that one by its file's digest ([`Header::base`]), and has the
+//! changes in [`SectionKind::Delta`] sections.
 
 mod builder;
 mod error;
