@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use artifact::{Mapped, Package};
-use inference::{Identity, Pack, PackOver, pack, pack_over};
+use artifact::{Identity, Mapped, Package};
+use inference::{Pack, PackOver, pack, pack_over};
 use policy_model::assignment::{AssignedBase, AssignedModel, Serving};
 use reqwest::StatusCode;
 use tenancy::Digest;
@@ -18,7 +18,7 @@ use crate::{
 
 /// Minutes: what the tuned model's answers may lose in an adapter, of some hundred and fifty.
 const TOLERANCE: f32 = 1.0;
-const TENANTS: [&str; 3] = ["aa", "b6", "mq"];
+const TENANTS: [&str; 3] = ["aa", "mq", "b6"];
 
 /// A plane with the pooled model as a base, and an adapter of it for each tenant.
 struct Adapted {
