@@ -45,7 +45,7 @@ impl<'a> Deltas<'a> {
             return Ok(None);
         }
         let batch = run.batch()?;
-        let each = if batch == 0 { 0 } else { rows / batch };
+        let each = rows.checked_div(batch).unwrap_or(0);
         if each * batch != rows {
             return Err(Unsupported::new("rows of a product that do not come apart"));
         }
@@ -86,18 +86,18 @@ impl<'a> Deltas<'a> {
         limits.check(GROUP, 2048)?;
         let kernel = Kernel { relu, finish: finish.map(|it| it.chain.clone()) };
         let shader = Shader::new(AnyKernel::Delta(kernel));
-        let mut open = vec![0..self.parts.len()];
-        while let Some(parts) = open.pop() {
-            let some = self.parts.get(parts.clone()).unwrap_or_default();
+        let mut open = Vec::from_iter([(0, self.parts.len())]);
+        while let Some((start, end)) = open.pop() {
+            let some = self.parts.get(start..end).unwrap_or_default();
             let own = some.iter().filter_map(|(_, _, it)| it.map(|it| self.ranges(it))).flatten();
             let all = own.chain(finish.into_iter().flat_map(Built::ranges));
             let Some(window) = Window::over(run, limits, all) else {
-                let middle = parts.start + parts.len() / 2;
-                if middle == parts.start {
+                let middle = usize::midpoint(start, end);
+                if middle == start {
                     return Err(Unsupported::new("an addition that is not bound at once"));
                 }
-                open.push(middle..parts.end);
-                open.push(parts.start..middle);
+                open.push((middle, end));
+                open.push((start, middle));
                 continue;
             };
             let Some((first, ..)) = some.first() else { continue };
