@@ -2,7 +2,7 @@
 
 use gpu::{Place, where_steps_run};
 use inference::{
-    Backend, Inputs, Model, Pack, Tensor, TensorData,
+    Backend, Inputs, Pack, Tensor, TensorData,
     cpu::{CpuBackend, PlannedModel},
     plan::WeightKind,
 };

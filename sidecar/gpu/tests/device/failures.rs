@@ -7,7 +7,7 @@ use std::{
 };
 
 use gpu::{DeviceError, Settings};
-use inference::{Backend, Model, OnDevice, cpu::CpuBackend};
+use inference::{Backend, OnDevice, cpu::CpuBackend};
 
 use crate::{
     models::layers,

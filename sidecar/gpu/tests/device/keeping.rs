@@ -1,7 +1,7 @@
 //! What is measured, and what is kept between two starts.
 
 use gpu::{Choice, Device, DeviceError, GpuBackend, Mode, Settings};
-use inference::{Backend, Model, OnDevice, cpu::CpuBackend};
+use inference::{Backend, OnDevice, cpu::CpuBackend};
 
 use crate::{
     models::layers,
