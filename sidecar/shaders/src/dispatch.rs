@@ -2,7 +2,14 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{Unsupported, chain::Chain, product::Product};
+use crate::{
+    Unsupported,
+    chain::Chain,
+    lines::Lines,
+    matmul::MatMul,
+    moves::{Copy, Gather},
+    product::{Delta, Product},
+};
 
 /// The first words of the arena. A kernel that finds a fault in the data, an index beyond its table,
 /// writes there and goes on; they are 0 before a run, and where the first is not 0 after it, the
@@ -91,6 +98,11 @@ pub struct Shader(Arc<Kernel>);
 pub(crate) enum Kernel {
     Elementwise(Chain),
     Product(Product),
+    Delta(Delta),
+    MatMul(MatMul),
+    Copy(Copy),
+    Gather(Gather),
+    Lines(Lines),
 }
 
 impl Shader {
@@ -110,12 +122,20 @@ impl Shader {
         match &*self.0 {
             Kernel::Elementwise(chain) => chain.wgsl(),
             Kernel::Product(product) => product.wgsl(),
+            Kernel::Delta(delta) => delta.wgsl(),
+            Kernel::MatMul(product) => product.wgsl(),
+            Kernel::Copy(copy) => copy.wgsl(),
+            Kernel::Gather(gather) => gather.wgsl(),
+            Kernel::Lines(lines) => lines.wgsl(),
         }
     }
 
     /// What it needs of a device beside what all have.
     pub fn features(&self) -> Features {
-        Features::default()
+        match &*self.0 {
+            Kernel::Lines(lines) => lines.features(),
+            _ => Features::default(),
+        }
     }
 
     /// A short name, for traces.
@@ -123,6 +143,11 @@ impl Shader {
         match &*self.0 {
             Kernel::Elementwise(chain) => chain.name(),
             Kernel::Product(product) => product.name(),
+            Kernel::Delta(delta) => delta.name(),
+            Kernel::MatMul(product) => product.name(),
+            Kernel::Copy(copy) => copy.name(),
+            Kernel::Gather(gather) => gather.name(),
+            Kernel::Lines(lines) => lines.name(),
         }
     }
 }

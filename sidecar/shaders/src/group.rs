@@ -60,8 +60,10 @@ pub fn fuse(plan: &ArchivedPlan, can: impl Fn(usize) -> bool) -> Vec<Group> {
 
 /// How many steps from `first` on could be one, each reading what an earlier one of them wrote.
 fn reach(plan: &ArchivedPlan, flow: &Flow, first: usize, can: &impl Fn(usize) -> bool) -> usize {
-    let starts =
-        |step: &ArchivedStep| is_elementwise(step) || matches!(step, ArchivedStep::Product { .. });
+    let starts = |step: &ArchivedStep| {
+        is_elementwise(step)
+            || matches!(step, ArchivedStep::Product { .. } | ArchivedStep::MatMul { .. })
+    };
     if plan.steps.get(first).is_none_or(|step| !starts(step)) {
         return 1;
     }

@@ -10,9 +10,13 @@
 //! of the step alone, whatever a plan or a request says; what does not fit together is refused by
 //! [`Unsupported`]. Start with [`Run`], then [`dispatches`].
 
+mod block;
 mod chain;
 mod dispatch;
 mod group;
+mod lines;
+mod matmul;
+mod moves;
 mod operand;
 mod params;
 mod product;
@@ -41,7 +45,14 @@ pub fn dispatches(
     let Some((first, rest)) = steps.split_first() else { return Ok(vec![]) };
     match first {
         ArchivedStep::Product { .. } => product::dispatches(run, first, rest, limits),
+        ArchivedStep::MatMul { .. } => matmul::dispatches(run, first, rest, limits),
         step if chain::is_elementwise(step) => chain::dispatches(run, &steps, limits),
+        ArchivedStep::Move { .. } | ArchivedStep::Concat { .. } | ArchivedStep::Gather { .. } => {
+            moves::dispatches(run, first, limits)
+        }
+        ArchivedStep::Softmax { .. }
+        | ArchivedStep::Reduce { .. }
+        | ArchivedStep::RmsNorm { .. } => lines::dispatches(run, first, limits),
         step => Err(Unsupported::new(format!("{} has no kernel", support::name(step)))),
     }
 }

@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
     /// How many elements of `output` each row of the batch has, where its rows must be told apart.
     pub(crate) fn row_elements(&self, value: u32, output: &Operand) -> Result<usize, Unsupported> {
         let batch = self.batch()?;
-        if self.rows.of(value) != Major::Batch || batch == 0 || output.count % batch != 0 {
+        if self.rows.of(value) != Major::Batch || batch == 0 || !output.count.is_multiple_of(batch)
+        {
             return Err(Unsupported::new("weights of several models in what has no rows"));
         }
         Ok(output.count / batch)

@@ -11,8 +11,8 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// The place of the next word.
-    pub(crate) const fn next(&self) -> usize {
+    /// How many words there are before the tables.
+    pub(crate) const fn len(&self) -> usize {
         self.words.len()
     }
 

@@ -40,6 +40,13 @@ pub fn supports(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), Unsuppor
     }
     match step {
         ArchivedStep::Product { matrix, .. } => crate::product::supports(plan, matrix.to_native()),
+        ArchivedStep::MatMul { .. }
+        | ArchivedStep::Move { .. }
+        | ArchivedStep::Concat { .. }
+        | ArchivedStep::Gather { .. } => Ok(()),
+        ArchivedStep::Softmax { .. }
+        | ArchivedStep::Reduce { .. }
+        | ArchivedStep::RmsNorm { .. } => crate::lines::supports(plan, step),
         step if crate::chain::is_elementwise(step) => crate::chain::supports(plan, step),
         step => Err(Unsupported::new(format!("{} has no kernel", name(step)))),
     }

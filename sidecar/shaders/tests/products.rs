@@ -1,8 +1,10 @@
 //! Products as shaders.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod support;
 
-use inference::plan::{Binary, Kind, Step, Unary, WeightKind};
+use inference::plan::{Binary, Dimension, Kind, Step, Term, Unary, WeightKind};
+use shaders::{Delta, Group, Limits, Part};
 use support::{Batch, Case, Is, alone, together, validate_all};
 
 #[test]
@@ -45,6 +47,90 @@ fn what_follows_a_product_is_computed_with_it() {
     for shape in [alone(1), alone(50), together(&[3, 4, 1])] {
         let dispatches = case.fused(&shape).unwrap();
         assert_eq!(dispatches.len(), 1);
+        validate_all(&dispatches);
+    }
+}
+
+#[test]
+fn products_of_two_tensors_are_shaders() {
+    for transposed in [false, true] {
+        for [rows, inner, columns] in [[1, 1, 1], [7, 0, 3], [50, 64, 70], [300, 40, 300]] {
+            let mut case = Case::new();
+            let left = case.input(Kind::F32, &[Batch, Is(rows), Is(inner)]);
+            let shape = if transposed {
+                [Batch, Is(columns), Is(inner)]
+            } else {
+                [Batch, Is(inner), Is(columns)]
+            };
+            let right = case.input(Kind::F32, &shape);
+            let shape = [Batch, Is(rows), Is(columns)];
+            let (product, output) = (case.slot(Kind::F32, &shape), case.slot(Kind::F32, &shape));
+            let mut number = |term| case.dimension(Dimension { terms: vec![term] });
+            let dimensions = [
+                number(Term::Symbol(0)),
+                number(Term::Number(rows)),
+                number(Term::Number(inner)),
+                number(Term::Number(columns)),
+            ];
+            case.step(Step::MatMul { left, right, output: product, dimensions, transposed });
+            case.step(Step::Unary { op: Unary::Tanh, input: product, output });
+            let case = case.answer(output);
+            for batch in [0, 1, 20, 70_000] {
+                if batch * 2 * (rows * inner).max(inner * columns).max(rows * columns) >= 1 << 30 {
+                    continue;
+                }
+                let dispatches = case.fused(&alone(batch as u32)).unwrap();
+                assert_eq!(dispatches.len(), (batch as usize).div_ceil(65_535));
+                validate_all(&dispatches);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_models_add_to_a_product_is_a_dispatch_for_all_of_them() {
+    let mut case = Case::new();
+    let matrix = case.matrix(30, 20, true, WeightKind::F32);
+    let input = case.input(Kind::F32, &[Batch, Is(30)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(20)]);
+    case.step(Step::Product { input, matrix, output, relu: true });
+    let case = case.answer(output);
+    let delta = |at: u64| Delta { matrix, rank: 4, down: at, up: at + 128, bias: None };
+    let (one, two) = ([delta(1 << 18)], [delta(1 << 19)]);
+    let part = |rows, deltas| Part { rows, deltas, ..Part::default() };
+    let mut shape = alone(8);
+    shape.parts = vec![part(3, &one[..]), part(1, &[]), part(4, &two[..])];
+    let dispatches = case.steps(&shape).unwrap();
+    assert_eq!(dispatches.len(), 2);
+    assert_eq!(dispatches[1].workgroups, [1, 8, 1]);
+    validate_all(&dispatches);
+    // Far apart in the slab, each is bound for itself.
+    let far = [Delta { up: support::SLOT_WORDS - 80, ..delta(support::SLOT_WORDS - 256) }];
+    shape.parts = vec![part(3, &one[..]), part(5, &far[..])];
+    let narrow = Limits { binding_bytes: 1 << 20, ..support::roomy() };
+    let dispatches = case.run(&shape, &[Group::single(0)], &narrow).unwrap();
+    assert_eq!(dispatches.len(), 3);
+    assert!(dispatches.iter().all(|it| (it.fixed.end - it.fixed.start) * 4 <= 1 << 20));
+    // What does not lie in the slab is refused.
+    let outside = [delta(support::SLOT_WORDS)];
+    shape.parts = vec![part(8, &outside[..])];
+    assert!(case.steps(&shape).is_err());
+}
+
+#[test]
+fn a_matrix_that_is_not_bound_at_once_is_taken_panels_by_panels() {
+    let mut case = Case::new();
+    let matrix = case.matrix(500, 250, true, WeightKind::F32);
+    let input = case.input(Kind::F32, &[Batch, Is(500)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(250)]);
+    case.step(Step::Product { input, matrix, output, relu: true });
+    let case = case.answer(output);
+    let narrow = Limits { binding_bytes: 1 << 17, ..support::roomy() };
+    for batch in [1, 100] {
+        let dispatches = case.run(&alone(batch), &[Group::single(0)], &narrow).unwrap();
+        assert!(dispatches.len() >= 4);
+        let columns: u32 = dispatches.iter().map(|it| it.params[4]).sum();
+        assert_eq!(columns, 250);
         validate_all(&dispatches);
     }
 }

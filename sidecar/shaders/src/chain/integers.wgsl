@@ -122,3 +122,25 @@ fn i64_to_f(x: vec2<u32>) -> f32 {
     let number = ((exponent + 126u) << 23u) + mantissa;
     return bitcast<f32>(number | (x.y & 0x80000000u));
 }
+
+// The better of two numbers by their bits, each with its place; of equal ones the first. What is no
+// number is never better, and a place of all bits is that of none.
+fn larger(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let x = bitcast<f32>(a.x);
+    let y = bitcast<f32>(b.x);
+    if (b.y == 0xffffffffu || is_nan(y)) {
+        return a;
+    }
+    let is_better = a.y == 0xffffffffu || y > x || (y == x && b.y < a.y);
+    return select(a, b, is_better);
+}
+
+fn smaller(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let x = bitcast<f32>(a.x);
+    let y = bitcast<f32>(b.x);
+    if (b.y == 0xffffffffu || is_nan(y)) {
+        return a;
+    }
+    let is_better = a.y == 0xffffffffu || y < x || (y == x && b.y < a.y);
+    return select(a, b, is_better);
+}

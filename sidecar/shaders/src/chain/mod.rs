@@ -9,7 +9,7 @@ use inference::plan::{ArchivedPlan, ArchivedStep};
 
 pub(crate) use build::{Built, push_start, source};
 pub(crate) use functions::texts;
-pub(crate) use text::{bindings, load, store};
+pub(crate) use text::{bindings, load, store, type_name};
 
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,

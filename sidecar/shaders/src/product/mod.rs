@@ -5,6 +5,8 @@
 //! taken panels by panels.
 
 mod blocks;
+mod delta;
+mod deltas;
 mod plan;
 mod rows;
 mod weights;
@@ -13,6 +15,7 @@ use std::fmt::Write;
 
 use inference::plan::{ArchivedPlan, ArchivedStep};
 
+pub(crate) use delta::Delta;
 pub(crate) use weights::Packing;
 
 use crate::{
@@ -52,7 +55,7 @@ impl Tile {
 pub(crate) const HEADER: usize = 8;
 
 /// Four columns of a row as they are written, `column` among those that are computed here.
-const WRITE: &str = "\
+pub(crate) const WRITE: &str = "\
 fn write(row: u32, end_row: u32, column: u32, numbers: vec4<f32>) {
     if (row >= end_row || column >= params[4]) {
         return;

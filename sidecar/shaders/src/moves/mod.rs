@@ -1,0 +1,48 @@
+//! Elements that are moved without being changed.
+
+mod copy;
+mod gather;
+
+use inference::plan::ArchivedStep;
+
+pub(crate) use copy::Copy;
+pub(crate) use gather::Gather;
+
+use crate::{
+    Dispatch, Limits, Run, Unsupported,
+    operand::{At, Kind, Operand},
+};
+
+/// How elements are moved: those of 32 bits are all words, and those of Bool in the arena are, too.
+fn moved(operand: &Operand) -> Kind {
+    match (operand.kind, &operand.at) {
+        (Kind::I64, _) => Kind::I64,
+        (Kind::Bool, At::Fixed(_)) => Kind::Bool,
+        _ => Kind::I32,
+    }
+}
+
+/// A step that moves elements.
+pub(crate) fn dispatches(
+    run: &Run<'_>,
+    step: &ArchivedStep,
+    limits: &Limits,
+) -> Result<Vec<Dispatch>, Unsupported> {
+    match step {
+        ArchivedStep::Move { input, output, axes, starts } => {
+            let axes: Vec<u32> = axes.iter().map(|it| it.to_native()).collect();
+            let starts = starts.iter().map(|it| run.dimension(it.to_native()));
+            let starts = starts.collect::<Result<Vec<_>, _>>()?;
+            copy::strided(run, [input.to_native(), output.to_native()], &axes, &starts, limits)
+        }
+        ArchivedStep::Concat { axis, inputs, output } => {
+            let inputs: Vec<u32> = inputs.iter().map(|it| it.to_native()).collect();
+            copy::concat(run, axis.to_native() as usize, &inputs, output.to_native(), limits)
+        }
+        ArchivedStep::Gather { axis, table, indices, output } => {
+            let [table, indices, output] = [table, indices, output].map(|it| it.to_native());
+            gather::dispatches(run, axis.to_native() as usize, [table, indices], output, limits)
+        }
+        _ => Err(Unsupported::new("a step that moves nothing")),
+    }
+}

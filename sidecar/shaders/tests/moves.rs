@@ -1,0 +1,72 @@
+//! Moves, joins and look-ups as shaders.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod support;
+
+use inference::plan::{Kind, Step};
+use support::{Batch, Case, Is, alone, together, validate_all};
+
+const KINDS: [Kind; 4] = [Kind::Bool, Kind::I32, Kind::I64, Kind::F32];
+
+#[test]
+fn moves_are_shaders_of_any_kind_and_place() {
+    for kind in KINDS {
+        let mut case = Case::new();
+        let input = case.input(kind, &[Batch, Is(3), Is(5)]);
+        let fixed = case.constant(kind, &[3, 5]);
+        let output = case.slot(kind, &[Batch, Is(5), Is(3)]);
+        case.step(Step::Move { input, output, axes: vec![0, 2, 1], starts: vec![] });
+        case.step(Step::Move { input: fixed, output, axes: vec![2, 1, 0], starts: vec![] });
+        let case = case.answer(output);
+        for shape in [alone(0), alone(1), alone(70_000), together(&[1, 5])] {
+            let dispatches = case.steps(&shape).unwrap();
+            assert_eq!(dispatches.len(), if shape.batch == 0 { 0 } else { 2 });
+            validate_all(&dispatches);
+        }
+    }
+}
+
+#[test]
+fn a_move_beyond_its_input_is_refused() {
+    let mut case = Case::new();
+    let input = case.input(Kind::F32, &[Batch, Is(4)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(4)]);
+    let start = case.dimension(inference::plan::Dimension::fixed(1));
+    case.step(Step::Move { input, output, axes: vec![0, 1], starts: vec![start, start] });
+    let case = case.answer(output);
+    assert!(case.steps(&alone(2)).is_err());
+}
+
+#[test]
+fn joins_are_a_dispatch_for_each_input() {
+    for kind in KINDS {
+        let mut case = Case::new();
+        let a = case.input(kind, &[Batch, Is(3), Is(2)]);
+        let b = case.input(kind, &[Batch, Is(0), Is(2)]);
+        let c = case.input(kind, &[Batch, Is(1), Is(2)]);
+        let output = case.slot(kind, &[Batch, Is(4), Is(2)]);
+        case.step(Step::Concat { axis: 1, inputs: vec![a, b, c], output });
+        let dispatches = case.answer(output).steps(&alone(3)).unwrap();
+        assert_eq!(dispatches.len(), 2);
+        validate_all(&dispatches);
+    }
+}
+
+#[test]
+fn look_ups_are_shaders_wherever_table_and_indices_are() {
+    for kind in KINDS {
+        let mut case = Case::new();
+        let table = case.constant(kind, &[10, 4]);
+        let indices = case.input(Kind::I64, &[Batch]);
+        let output = case.slot(kind, &[Batch, Is(4)]);
+        case.step(Step::Gather { axis: 0, table, indices, output });
+        let own = case.input(kind, &[Batch, Is(10), Is(4)]);
+        let fixed = case.constant(Kind::I64, &[1]);
+        let picked = case.slot(kind, &[Batch, Is(1), Is(4)]);
+        case.step(Step::Gather { axis: 1, table: own, indices: fixed, output: picked });
+        let case = case.answer(output);
+        for shape in [alone(0), alone(1), alone(1000), together(&[1, 5])] {
+            validate_all(&case.steps(&shape).unwrap());
+        }
+    }
+}
