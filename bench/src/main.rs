@@ -5,12 +5,14 @@
 //! missed bar is printed and recorded, and only a measurement that cannot be trusted fails.
 //! Start reading with [`gate::run`], then `README.md`.
 
+mod adapters;
 mod affinity;
 mod cpu;
 mod engine;
 mod fairness;
 mod gate;
 mod load;
+mod onnx;
 mod push;
 mod results;
 mod server;
@@ -29,6 +31,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Whether a thousand adapters of one base are served as fast as one, and what each holds
+    Adapters(adapters::Options),
     /// How soon a model answers, how fast, and how many fit, beside onnxruntime
     Engine(engine::Options),
     /// Whether one tenant's flood is felt by the others, and what fairness costs
@@ -43,6 +47,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().bench {
+        Some(Bench::Adapters(options)) => adapters::run(&options),
         Some(Bench::Engine(options)) => engine::run(&options),
         Some(Bench::Gate(options)) => gate::run(&options),
         Some(Bench::Fairness(options)) => fairness::run(&options),

@@ -7,12 +7,12 @@
 
 mod cold;
 mod density;
-mod memory;
+pub(crate) mod memory;
 mod operators;
 mod ours;
 mod peer;
 mod report;
-mod variants;
+pub(crate) mod variants;
 
 use std::path::{Path, PathBuf};
 

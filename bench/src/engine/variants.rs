@@ -4,27 +4,29 @@ use anyhow::{Context, Result};
 use artifact::{
     ArchivedTensor, Header, Identity, Mapped, Package, PackageBuilder, SectionKind, Tensor,
 };
+use inference::changes;
 
 /// A package from which others are made that differ in their names and weights.
-pub(super) struct Template {
+pub(crate) struct Template {
     package: Package,
 }
 
 impl Template {
-    pub(super) fn new(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self> {
         Ok(Self { package: Package::open(Mapped::copied(bytes)?)? })
     }
 
-    /// The package number `number`. Its weights are the template's, each times a number between 1
+    /// The package number `number`. Its weights, or what it changes of its base, are the template's, each times a number between 1
     /// and 2 that only this package has.
-    pub(super) fn variant(&self, number: usize) -> Result<Vec<u8>> {
+    pub(crate) fn variant(&self, number: usize) -> Result<Vec<u8>> {
         let mut builder = PackageBuilder::new(self.header(number));
         for (kind, key, bytes) in SectionKind::ALL
             .into_iter()
             .flat_map(|kind| self.package.sections(kind).map(move |(key, it)| (kind, key, it)))
         {
-            let bytes =
-                if kind == SectionKind::Panels { scaled(bytes, number) } else { bytes.to_vec() };
+            let is_weights = kind == SectionKind::Panels
+                || (kind == SectionKind::Delta && key == changes::NUMBERS);
+            let bytes = if is_weights { scaled(bytes, number) } else { bytes.to_vec() };
             builder.section(kind, key, bytes);
         }
         builder.finish().context("a package of another size than its template's")
@@ -49,6 +51,7 @@ impl Template {
             outputs: header.outputs.iter().map(tensor).collect(),
             producer: header.producer.as_str().to_owned(),
             source: header.source,
+            base: header.base.as_ref().copied(),
             ..Header::default()
         }
     }

@@ -71,6 +71,7 @@ fn said(package: &Package) -> Result<Value> {
         "trained_on": trained_on,
         "producer": header.producer.as_str(),
         "source": Digest::from_bytes(header.source),
+        "base": header.base.as_ref().map(|base| Digest::from_bytes(*base)),
         "runs": runs,
         "on_this_machine": here(package)?,
         "inputs": header.inputs.iter().map(tensor).collect::<Vec<_>>(),
@@ -83,7 +84,9 @@ fn said(package: &Package) -> Result<Value> {
 /// How a node like this machine loads it, which depends on the processor.
 fn here(package: &Package) -> Result<String> {
     let columns = lanes();
-    Ok(if package.section(SectionKind::Plan).is_none() {
+    Ok(if package.header().base.is_some() {
+        "over its base, which is mapped once for all that run over it".to_owned()
+    } else if package.section(SectionKind::Plan).is_none() {
         "by tract, each time from the ONNX file".to_owned()
     } else if is_packed_again(package)? {
         format!(
@@ -114,6 +117,7 @@ fn table(said: &Value) -> String {
         "runs",
         "on_this_machine",
         "digest",
+        "base",
         "source",
         "producer",
     ] {

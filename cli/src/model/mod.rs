@@ -82,4 +82,35 @@ mod tests {
         let pack = ["pack", onnx.to_str().unwrap(), "-o", &package];
         assert!(typed(&[&pack[..], &narrow].concat()).is_err());
     }
+
+    #[test]
+    fn a_tuned_model_is_packed_over_its_base_and_checked_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/models");
+        let onnx = models.join("aa.onnx").to_str().unwrap().to_owned();
+        let (base, adapter, back) = (place("base.bha"), place("adapter.bha"), place("aa.onnx"));
+        typed(&["pack", &onnx, "-o", &base]).unwrap();
+        // A model that was not tuned at all is a package of no changes.
+        let over = ["pack", "--base", &base, &onnx, "--rank", "4", "--with-source", "-o", &adapter];
+        typed(&over).unwrap();
+        typed(&["verify", &adapter]).unwrap();
+        typed(&["verify", &adapter, "--base", &base]).unwrap();
+        typed(&["inspect", &adapter]).unwrap();
+        typed(&["unpack", &adapter, "-o", &back]).unwrap();
+        assert_eq!(std::fs::read(&onnx).unwrap(), std::fs::read(&back).unwrap());
+
+        let other = models.join("pooled.onnx").to_str().unwrap().to_owned();
+        typed(&["pack", &other, "-o", &place("other.bha")]).unwrap();
+        let refused = typed(&["verify", &adapter, "--base", &place("other.bha")]).unwrap_err();
+        assert!(format!("{refused:#}").contains("changes of the base"), "{refused:#}");
+        for wrong in [
+            &["pack", &onnx, "--rank", "4"][..],
+            &["pack", &onnx, "--base", &base, "--weights", "int8"],
+            &["pack", &onnx, "--base", &base, "--rank", "0", "-o", &adapter],
+            &["pack", &onnx, "--base", &adapter, "-o", &place("twice.bha")],
+        ] {
+            assert!(typed(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use artifact::Identity;
+use artifact::{Identity, Package};
 use clap::{Args, ValueEnum};
-use inference::{Deviation, Pack, pack, plan::WeightKind};
+use inference::{Deviation, Pack, PackOver, pack, pack_over, plan::WeightKind};
 use tenancy::Digest;
 
 #[derive(Debug, Args)]
@@ -32,8 +32,8 @@ pub(crate) struct Arguments {
     /// What weights become.
     #[arg(long, value_enum, default_value = "f32")]
     weights: Weights,
-    /// For narrower weights, how far answers may be from those with f32, relative to the largest
-    /// of them.
+    /// For narrower weights, how far answers may be from those with f32, and over a base from those
+    /// of the whole model, relative to the largest of them.
     #[arg(long, default_value = "0.01", value_name = "FRACTION")]
     largest_deviation: f64,
     /// The layouts in which weights are packed, with commas between them: how many columns a panel
@@ -43,6 +43,16 @@ pub(crate) struct Arguments {
     /// Leave the ONNX file out where the package runs without it.
     #[arg(long)]
     without_source: bool,
+    /// The package of the model that the files were tuned from: the packages then hold what they
+    /// change of it, and run over it.
+    #[arg(long, value_name = "PACKAGE", conflicts_with_all = ["weights", "lanes", "without_source"])]
+    base: Option<PathBuf>,
+    /// Over a base, the largest rank of what a matrix is changed by.
+    #[arg(long, default_value = "8", requires = "base")]
+    rank: usize,
+    /// Over a base, put the ONNX file into the package, which makes it as large as a whole one.
+    #[arg(long, requires = "base")]
+    with_source: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -57,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.files.len() > 1 && arguments.output.is_some() && !into_folder {
         bail!("expected a folder to write several packages to, found none: make it, or name one");
     }
+    let base = arguments.base.as_deref().map(super::open).transpose()?;
     for file in &arguments.files {
         let output = match &arguments.output {
             Some(folder) if into_folder => {
@@ -65,23 +76,61 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Some(output) => output.clone(),
             None => file.with_extension("bha"),
         };
-        pack_one(arguments, file, &output)?;
+        pack_one(arguments, base.as_ref(), file, &output)?;
     }
     Ok(())
 }
 
-fn pack_one(arguments: &Arguments, file: &Path, output: &Path) -> Result<()> {
+fn pack_one(
+    arguments: &Arguments,
+    base: Option<&Package>,
+    file: &Path,
+    output: &Path,
+) -> Result<()> {
     let onnx = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let mut trained_on = arguments.trained_on.clone();
     trained_on.sort();
-    let options = Pack {
-        identity: Identity {
-            tenant: arguments.tenant.clone(),
-            name: arguments.name.clone().unwrap_or_else(|| stem.into_owned()),
-            version: arguments.version.clone(),
-            trained_on,
-        },
+    let identity = Identity {
+        tenant: arguments.tenant.clone(),
+        name: arguments.name.clone().unwrap_or_else(|| stem.into_owned()),
+        version: arguments.version.clone(),
+        trained_on,
+    };
+    let (bytes, runs, than, deviation) = match base {
+        Some(base) => {
+            let packed = pack_over(base, &onnx, &over(arguments, identity));
+            let packed = packed.with_context(|| format!("{}", file.display()))?;
+            let than = "the whole fine-tuned model";
+            (packed.bytes, packed.changed.to_string(), than, Some(packed.deviation))
+        }
+        None => {
+            let packed = pack(&onnx, &whole(arguments, identity));
+            let packed = packed.with_context(|| format!("{}", file.display()))?;
+            (packed.bytes, packed.path.to_string(), "f32", packed.deviation)
+        }
+    };
+    std::fs::write(output, &bytes)
+        .with_context(|| format!("could not write {}", output.display()))?;
+    println!("{}", output.display());
+    println!("  digest  {}", Digest::of(&bytes));
+    println!("  bytes   {}", bytes.len());
+    if let Some(base) = base {
+        println!("  base    {}", base.file().digest());
+    }
+    println!("  runs    {runs}");
+    if let Some(Deviation { largest, mean, numbers }) = deviation {
+        println!(
+            "  differs from {than} by {largest:.2e} at most and {mean:.2e} in the mean of {numbers} \
+             numbers"
+        );
+    }
+    Ok(())
+}
+
+fn whole(arguments: &Arguments, identity: Identity) -> Pack {
+    Pack {
+        identity,
         weights: match arguments.weights {
             Weights::F32 => WeightKind::F32,
             Weights::F16 => WeightKind::F16,
@@ -90,18 +139,14 @@ fn pack_one(arguments: &Arguments, file: &Path, output: &Path) -> Result<()> {
         largest_deviation: arguments.largest_deviation,
         with_source: !arguments.without_source,
         lanes: arguments.lanes.clone(),
-    };
-    let packed = pack(&onnx, &options).with_context(|| format!("{}", file.display()))?;
-    std::fs::write(output, &packed.bytes)
-        .with_context(|| format!("could not write {}", output.display()))?;
-    println!("{}", output.display());
-    println!("  digest  {}", Digest::of(&packed.bytes));
-    println!("  bytes   {}", packed.bytes.len());
-    println!("  runs    {}", packed.path);
-    if let Some(Deviation { largest, mean, numbers }) = packed.deviation {
-        println!(
-            "  differs from f32 by {largest:.2e} at most and {mean:.2e} in the mean of {numbers} numbers"
-        );
     }
-    Ok(())
+}
+
+const fn over(arguments: &Arguments, identity: Identity) -> PackOver {
+    PackOver {
+        identity,
+        rank: arguments.rank,
+        largest_deviation: arguments.largest_deviation,
+        with_source: arguments.with_source,
+    }
 }

@@ -16,9 +16,21 @@ pub(crate) struct Arguments {
     /// The digest that the one package must have, as the registry names it.
     #[arg(long)]
     digest: Option<Digest>,
+    /// The base of packages that have one, to see that they load over it.
+    #[arg(long, value_name = "PACKAGE")]
+    base: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let backend = CpuBackend::default();
+    let base = match &arguments.base {
+        Some(file) => {
+            let package = super::open(file)?;
+            package.verify().with_context(|| format!("{}", file.display()))?;
+            Some(backend.load(package.file()).with_context(|| format!("{}", file.display()))?)
+        }
+        None => None,
+    };
     for file in &arguments.files {
         let package = super::open(file)?;
         let named = || format!("{}", file.display());
@@ -36,8 +48,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 bail!("{}: expected source {expected}, found {found}", file.display());
             }
         }
-        CpuBackend::default().load(package.file()).with_context(named)?;
-        println!("{}: {found}, every digest holds, and it loads", file.display());
+        let loads = match (&base, package.header().base.as_ref()) {
+            (Some(base), Some(_)) => {
+                backend.load_over(package.file(), base).with_context(named)?;
+                "it loads over its base"
+            }
+            (None, Some(_)) => "whether it loads is seen with its base (--base)",
+            (_, None) => {
+                backend.load(package.file()).with_context(named)?;
+                "it loads"
+            }
+        };
+        println!("{}: {found}, every digest holds, and {loads}", file.display());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use tenancy::problem::Problem;
 
 use artifact::PackageError;
 
-use crate::{DataType, plan::PlanError};
+use crate::{DataType, changes::ChangesError, plan::PlanError};
 
 /// Why a file is no model that can be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,8 +68,20 @@ pub enum LoadError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A package that changes another one.
-    #[error("expected a package that stands for itself, found one with a base: pack it whole")]
+    #[error(
+        "expected a package that stands for itself, found one with a base: name its base for it, or \
+         pack it whole"
+    )]
     Base,
+    /// A base by which nothing can be run.
+    #[error(
+        "expected a base with a plan of its own, found one that tract runs or that has a base \
+         itself: pack the model whole"
+    )]
+    NoBasePlan,
+    /// The package's changes are not of the base that was given, or do not fit it.
+    #[error(transparent)]
+    Changes(#[from] ChangesError),
     /// A package without a plan and without the file that it was made of.
     #[error("expected a plan or a source in the package, found neither: pack the model again")]
     NoSource,

@@ -13,6 +13,7 @@
 //! and [`Signature::check`].
 
 mod backend;
+pub mod changes;
 pub mod cpu;
 mod datatype;
 mod error;
@@ -32,7 +33,9 @@ pub use error::{DeviceError, InferError, LoadError};
 pub use half::f16;
 pub use join::one_after_another;
 pub use kernels::give_way;
-pub use pack::{Deviation, Pack, PackError, Packed, Path, RUNS, pack};
+pub use pack::{
+    Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, pack, pack_over,
+};
 pub use request::{Inputs, Outputs};
 pub use signature::{Signature, TensorSpec};
 pub use tensor::{Tensor, TensorData};

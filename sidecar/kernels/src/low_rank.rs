@@ -5,11 +5,9 @@
 //! each change, so what counts is to read it straight through, once. Each row is computed by itself
 //! and in one order, and comes out the same to the bit whichever rows are beside it.
 
-use crate::{Finish, KernelError, Scratch, row::LANES, run};
+use crate::{Finish, KernelError, Scratch, run};
 
-/// So many rows of the first matrix are met by a number of the left operand at once.
-const AT_ONCE: usize = 4;
-/// So many sums of the second matrix are kept in registers at once.
+/// So many sums are kept in registers at once.
 const WIDTH: usize = 64;
 
 /// Two thin matrices, row after row, both with their `rank` rows outermost.
@@ -129,31 +127,33 @@ impl Rows<'_> {
 /// `thin[j] = row · down[j]`.
 #[inline(always)]
 fn narrow(row: &[f32], down: &[f32], thin: &mut [f32]) {
-    let inner = row.len();
-    if inner == 0 {
+    if row.is_empty() {
         thin.fill(0.0);
         return;
     }
-    let (records, rest) = row.as_chunks::<LANES>();
-    for (to, group) in thin.chunks_mut(AT_ONCE).zip(down.chunks(AT_ONCE * inner)) {
-        let first = group.get(..inner).unwrap_or_default();
-        // Where there are fewer rows the first is computed again, and goes nowhere.
-        let rows: [&[f32]; AT_ONCE] =
-            std::array::from_fn(|at| group.get(at * inner..(at + 1) * inner).unwrap_or(first));
-        let [a, b, c, d] = rows.map(|row| row.as_chunks::<LANES>().0);
-        let mut sums = [[0.0_f32; LANES]; AT_ONCE];
-        for ((((row, a), b), c), d) in records.iter().zip(a).zip(b).zip(c).zip(d) {
-            for (sum, record) in sums.iter_mut().zip([a, b, c, d]) {
-                for ((sum, x), y) in sum.iter_mut().zip(row).zip(record) {
-                    *sum += x * y;
-                }
-            }
-        }
-        for ((to, sum), row) in to.iter_mut().zip(sums).zip(rows) {
-            let tail = row.as_chunks::<LANES>().1.iter().zip(rest).map(|(x, y)| x * y);
-            *to = sum.iter().sum::<f32>() + tail.sum::<f32>();
-        }
+    for (to, down) in thin.iter_mut().zip(down.chunks_exact(row.len())) {
+        *to = dot(row, down);
     }
+}
+
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((wide_a, rest_a), (wide_b, rest_b)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
+    // What is added up in a loop is touched by nothing else, so that it stays in registers.
+    let mut inner = [0.0; WIDTH];
+    for (a, b) in wide_a.iter().zip(wide_b) {
+        inner.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    let mut sums = inner;
+    sums.iter_mut().zip(rest_a.iter().zip(rest_b)).for_each(|(sum, (a, b))| *sum += a * b);
+    // By halves, so that additions do not wait for each other.
+    let mut length = WIDTH / 2;
+    while length > 0 {
+        let (low, high) = sums.split_at_mut(length);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+        length /= 2;
+    }
+    sums[0]
 }
 
 /// `to += thin · up`.

@@ -10,9 +10,11 @@
 //! and tensors. It decides nothing about who may use which model; a [`ModelKey`] is made by whoever
 //! has decided. Start with [`Executor::run`] and [`ModelCache::get_or_load`].
 
+mod alike;
 mod cache;
 mod execution;
 mod executor;
+mod joins;
 mod key;
 mod loaded;
 mod processor;
@@ -23,6 +25,7 @@ pub mod residency;
 pub use cache::{CacheError, CacheStats, ModelCache, OwnerStats, Presence};
 pub use execution::{Execution, Kind, execute};
 pub use executor::{ExecuteError, Executed, Executor, Threads};
+pub use joins::Joins;
 pub use key::{ModelKey, Owner};
-pub use loaded::{Joins, Loaded};
+pub use loaded::Loaded;
 pub use processor::{join_batch_plane, keep_on};

@@ -12,6 +12,7 @@ use artifact::Mapped;
 use inference::Model;
 
 use crate::{
+    joins::{self, Joins},
     reclaim::{Freed, Reclaim},
     residency::Footprint,
 };
@@ -30,18 +31,6 @@ pub struct Loaded {
     freed: Option<Freed>,
 }
 
-/// Whether rows of several requests are answered together as each would be alone. No shape says so:
-/// a graph may mix the rows of its batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joins {
-    /// It was not seen yet.
-    Unknown,
-    /// They were, on requests of its tenants.
-    Alike,
-    /// They are not, or the signature does not have the rows.
-    Never,
-}
-
 impl Loaded {
     /// A model that was loaded from `artifact`.
     pub fn new(model: Arc<dyn Model>, artifact: Mapped) -> Self {
@@ -51,7 +40,10 @@ impl Loaded {
             private_bytes: model.private_bytes(),
             device_bytes: 0,
         };
-        let joins = if model.signature().is_batched() { Joins::Unknown } else { Joins::Never };
+        let joins = match model.signature().is_batched() {
+            true => joins::seen(artifact.digest()),
+            false => Joins::Never,
+        };
         let id = LOADS.fetch_add(1, Ordering::Relaxed);
         Self { model, artifact, footprint, id, joins: AtomicU8::new(joins as u8), freed: None }
     }
@@ -106,6 +98,9 @@ impl Loaded {
     pub(crate) fn saw(&self, joins: Joins) {
         let unless_never = |seen| (seen != Joins::Never as u8).then_some(joins as u8);
         let _ = self.joins.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_never);
+        if self.model.family().is_some() {
+            joins::remember(self.artifact.digest(), joins);
+        }
     }
 }
 

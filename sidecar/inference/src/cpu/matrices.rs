@@ -5,7 +5,10 @@ use artifact::{ArtifactError, Derived, Mapped, Origin};
 use kernels::{PanelShape, Panels};
 
 use super::run::Fault;
-use crate::plan::{PLAN_VERSION, PackedPlan, PlanError};
+use crate::{
+    pack::Unpacked,
+    plan::{PLAN_VERSION, PackedPlan, PlanError},
+};
 
 /// Where the panels of each matrix are.
 #[derive(Debug)]
@@ -117,6 +120,17 @@ impl Repacked {
     }
 }
 
+/// Every matrix as numbers, from the first layout.
+pub(super) fn unpacked(plan: &PackedPlan) -> Result<Vec<Unpacked>, PlanError> {
+    let packed = Matrices::Packed { layout: 0 };
+    let unpack = |at: usize| {
+        let panels = packed.panels(plan, at as u32).map_err(refused)?;
+        let (weights, bias) = panels.unpack();
+        Ok(Unpacked { shape: *panels.shape(), weights, bias })
+    };
+    (0..plan.plan().matrices.len()).map(unpack).collect()
+}
+
 /// The layout of the package that is read where it is: one for this processor, and any where there is
 /// nothing to be read.
 pub(super) fn readable(plan: &PackedPlan) -> Option<usize> {
@@ -214,7 +228,7 @@ pub(super) struct AlignedBytes {
 impl AlignedBytes {
     const ALIGNMENT: usize = 64;
 
-    fn of(contents: &[u8]) -> Self {
+    pub(super) fn of(contents: &[u8]) -> Self {
         let mut bytes = vec![0; contents.len() + Self::ALIGNMENT];
         let start = bytes.as_ptr().align_offset(Self::ALIGNMENT);
         let to = bytes.get_mut(start..).unwrap_or_default();
@@ -222,7 +236,11 @@ impl AlignedBytes {
         Self { bytes, start }
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    pub(super) const fn private_bytes(&self) -> u64 {
+        self.bytes.len() as u64
     }
 }

@@ -3,6 +3,8 @@
 //! A package with a plan runs from where it is mapped (`planned.rs`, `run`). Everything else, an
 //! ONNX file or a package whose graph has no plan, runs by tract (`model.rs`).
 
+mod adapter;
+mod base;
 mod confined;
 mod convert;
 mod edges;
@@ -22,7 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use artifact::{Derived, Mapped, Package, SectionKind};
 use kernels::Helpers;
 
-use crate::{Backend, Limits, LoadError, Model, Signature, cpu::run::Workspace, plan::PackedPlan};
+use crate::{
+    Backend, Limits, LoadError, Model, Signature,
+    cpu::run::Workspace,
+    pack::Unpacked,
+    plan::{PackedPlan, PlanError},
+};
 
 /// Loads models for the CPU. A request runs on the one thread that calls [`Model::infer`], so that
 /// how many cores a tenant gets is the scheduler's choice; cores that no request of this backend
@@ -86,6 +93,12 @@ impl Backend for CpuBackend {
         Ok(Arc::new(model))
     }
 
+    fn load_over(&self, file: &Mapped, base: &Arc<dyn Model>) -> Result<Arc<dyn Model>, LoadError> {
+        let package = Package::open(file.clone())?;
+        let base = planned::PlannedModel::of(&**base).ok_or(LoadError::NoBasePlan)?;
+        Ok(Arc::new(base.load_over(package)?))
+    }
+
     fn name(&self) -> &'static str {
         "cpu"
     }
@@ -102,6 +115,11 @@ pub fn is_packed_again(package: &Package) -> Result<bool, LoadError> {
     }
     let plan = PackedPlan::open(Package::open(package.file().clone())?)?;
     Ok(matrices::readable(&plan).is_none())
+}
+
+/// Every matrix of a plan, from the first of its layouts.
+pub(crate) fn unpacked(plan: &PackedPlan) -> Result<Vec<Unpacked>, PlanError> {
+    matrices::unpacked(plan)
 }
 
 /// How many columns a panel has that the kernels of this processor read.

@@ -1,18 +1,20 @@
-//! A model that runs from its package.
+//! A model that runs from its package, or from its base's and what its own changes of it.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
-use artifact::Derived;
+use artifact::{Derived, Package};
+use tenancy::Digest;
 
 use super::{
     Workspaces,
+    adapter::Adapter,
+    base::Base,
     confined::confined,
-    matrices::Matrices,
-    run::{self, Shared, Steps},
+    run::{self, Own, Parts, Shared, Steps},
 };
 use crate::{
-    InferError, Inputs, Limits, LoadError, Model, Outputs, Signature, TensorSpec,
-    plan::{ArchivedPlace, PackedPlan},
+    InferError, Inputs, Limits, LoadError, Model, Outputs, Part, Signature, TensorSpec,
+    changes::PackedChanges, join, plan::PackedPlan,
 };
 
 /// What a model takes in memory beside its signature and its file, rounded up.
@@ -20,12 +22,9 @@ const OWN_BYTES: u64 = 1024;
 
 /// A model that runs by a plan, and what a backend for another processor needs of it.
 pub struct PlannedModel {
-    plan: PackedPlan,
+    base: Arc<Base>,
+    adapter: Option<Adapter>,
     signature: Signature,
-    matrices: Matrices,
-    max_batch: u64,
-    limits: Limits,
-    workspaces: Arc<Workspaces>,
 }
 
 impl PlannedModel {
@@ -35,28 +34,59 @@ impl PlannedModel {
         workspaces: Arc<Workspaces>,
         repacked: Option<&Derived>,
     ) -> Result<Self, LoadError> {
-        let mut signature = signature(&plan)?;
-        super::say_trained_on(plan.package(), &mut signature);
-        let matrices = Matrices::of(&plan, repacked)?;
-        let max_batch = batch_within(&plan, limits)?;
-        Ok(Self { plan, signature, matrices, max_batch, limits, workspaces })
+        let signature = signature(plan.package())?;
+        let base = Base::load(plan, limits, workspaces, repacked, signature.is_batched())?;
+        Ok(Self { base: Arc::new(base), adapter: None, signature })
     }
 
-    fn answer(&self, inputs: &Inputs, outputs: &mut Outputs) -> Result<(), InferError> {
-        let batch = self.signature.check(inputs, self.max_batch)?;
-        let helpers = &self.workspaces.helpers;
+    /// A package of changes over this model, which has to be no such one itself.
+    pub(super) fn load_over(&self, package: Package) -> Result<Self, LoadError> {
+        if self.adapter.is_some() {
+            return Err(LoadError::NoBasePlan);
+        }
+        let signature = signature(&package)?;
+        let adapter = Adapter::open(package, &self.base)?;
+        Ok(Self { base: Arc::clone(&self.base), adapter: Some(adapter), signature })
+    }
+
+    /// A model that is one of these.
+    pub(super) fn of(model: &dyn Model) -> Option<&Self> {
+        let any: &dyn Any = model;
+        any.downcast_ref()
+    }
+
+    pub(super) fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// Answers `inputs`, of which `parts` says whose rows they are: all those of this one's where
+    /// there are none.
+    fn answer(
+        &self,
+        inputs: &Inputs,
+        parts: &[Part<'_>],
+        outputs: &mut Outputs,
+    ) -> Result<(), InferError> {
+        let base = &*self.base;
+        let batch = self.signature.check(inputs, base.max_batch())?;
+        let parts = match parts {
+            [] => Parts::All(Own(self.adapter())),
+            parts => Parts::Each(parts, rows_of(parts, batch)?),
+        };
+        let helpers = &base.workspaces().helpers;
         let _busy = helpers.busy();
-        let mut workspace = self.workspaces.take();
+        let mut workspace = base.workspaces().take();
         // A plan is data from outside. A panic over it would be a fault of this crate, and must
         // not cost more than the request; the workspace that saw it is dropped.
         confined(|| {
-            let shared = Shared { matrices: &self.matrices, helpers };
-            run::run(&self.plan, shared, inputs, self.limits, &mut workspace)?;
+            let shared = Shared { matrices: base.matrices(), helpers, parts };
+            run::run(base.plan(), shared, inputs, base.limits(), &mut workspace)?;
             outputs.write(batch, &self.signature, |at| {
-                let value = self.plan.plan().outputs.get(at).map_or(u32::MAX, |it| it.to_native());
-                workspace.output(&self.plan, inputs, value).map_err(run::failed)
+                let value =
+                    base.plan().plan().outputs.get(at).map_or(u32::MAX, |it| it.to_native());
+                workspace.output(base.plan(), inputs, value, parts).map_err(run::failed)
             })?;
-            self.workspaces.give_back(workspace);
+            base.workspaces().give_back(workspace);
             Ok(())
         })
         .map_err(|detail| InferError::Panicked { detail })?
@@ -64,20 +94,34 @@ impl PlannedModel {
 }
 
 impl PlannedModel {
-    /// The plan, with the package that it is in.
-    pub const fn plan(&self) -> &PackedPlan {
-        &self.plan
+    /// The plan, with the package that it is in: the base's where it is an adapter.
+    pub fn plan(&self) -> &PackedPlan {
+        self.base.plan()
+    }
+
+    /// What it changes of its base, where it has one.
+    pub fn changes(&self) -> Option<&PackedChanges> {
+        self.adapter().map(Adapter::changes)
+    }
+
+    /// Whether its rows may be run with those of others of its base.
+    pub fn is_joinable(&self) -> bool {
+        match &self.adapter {
+            Some(adapter) => adapter.is_joinable(),
+            None => self.base.rows().is_some(),
+        }
     }
 
     /// What every request is held to.
-    pub const fn limits(&self) -> Limits {
-        self.limits
+    pub fn limits(&self) -> Limits {
+        self.base.limits()
     }
 
     /// Its steps, to be done one at a time.
     pub fn steps(&self) -> Steps<'_> {
-        let shared = Shared { matrices: &self.matrices, helpers: &self.workspaces.helpers };
-        Steps { plan: &self.plan, shared, scratch: kernels::Scratch::default() }
+        let (matrices, helpers) = (self.base.matrices(), &self.base.workspaces().helpers);
+        let shared = Shared { matrices, helpers, parts: Parts::All(Own(self.adapter())) };
+        Steps { plan: self.base.plan(), shared, scratch: kernels::Scratch::default() }
     }
 }
 
@@ -87,17 +131,38 @@ impl Model for PlannedModel {
     }
 
     fn max_batch(&self) -> u64 {
-        self.max_batch
+        self.base.max_batch()
     }
 
     fn infer(&self, inputs: Inputs) -> Result<Outputs, InferError> {
         let mut outputs = Outputs::default();
-        self.answer(&inputs, &mut outputs)?;
+        self.answer(&inputs, &[], &mut outputs)?;
         Ok(outputs)
     }
 
     fn infer_into(&self, inputs: &Inputs, outputs: &mut Outputs) -> Result<(), InferError> {
-        self.answer(inputs, outputs)
+        self.answer(inputs, &[], outputs)
+    }
+
+    fn family(&self) -> Option<Digest> {
+        self.is_joinable().then(|| self.base.digest())
+    }
+
+    fn infer_together(
+        &self,
+        inputs: &Inputs,
+        parts: &[Part<'_>],
+        outputs: &mut Outputs,
+    ) -> Result<(), InferError> {
+        let family = self.family();
+        let is_of_it = |part: &Part<'_>| {
+            Self::of(part.model).is_some_and(|it| family.is_some() && it.family() == family)
+        };
+        if parts.is_empty() || !parts.iter().all(is_of_it) {
+            *outputs = join::one_after_another(inputs, parts)?;
+            return Ok(());
+        }
+        self.answer(inputs, parts, outputs)
     }
 
     fn private_bytes(&self) -> u64 {
@@ -109,16 +174,32 @@ impl Model for PlannedModel {
         let metadata =
             self.signature.metadata.iter().map(|(key, value)| key.len() + value.len() + 64);
         let kept = signature.chain(metadata).sum::<usize>() as u64;
-        OWN_BYTES + kept + self.matrices.private_bytes()
+        let rest = match &self.adapter {
+            Some(adapter) => adapter.private_bytes(),
+            None => self.base.private_bytes(),
+        };
+        OWN_BYTES + kept + rest
     }
 
     fn mapped_bytes(&self) -> u64 {
-        self.matrices.mapped_bytes()
+        match &self.adapter {
+            Some(_) => 0,
+            None => self.base.matrices().mapped_bytes(),
+        }
     }
 }
 
-fn signature(plan: &PackedPlan) -> Result<Signature, LoadError> {
-    let header = plan.package().header();
+/// How many rows the parts have together, which is how many there are.
+fn rows_of(parts: &[Part<'_>], batch: u64) -> Result<usize, InferError> {
+    let rows = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.rows));
+    let rows = rows.filter(|rows| *rows == batch).and_then(|rows| usize::try_from(rows).ok());
+    rows.ok_or_else(|| InferError::Failed {
+        detail: format!("expected parts of {batch} rows together, found {rows:?}"),
+    })
+}
+
+fn signature(package: &Package) -> Result<Signature, LoadError> {
+    let header = package.header();
     let spec = |tensor: &artifact::ArchivedTensor| -> Result<TensorSpec, LoadError> {
         let datatype = tensor.datatype.parse().map_err(|_| LoadError::UnsupportedDataType {
             tensor: tensor.name.as_str().to_owned(),
@@ -132,34 +213,11 @@ fn signature(plan: &PackedPlan) -> Result<Signature, LoadError> {
         Ok(spec)
     };
     let metadata = header.metadata.iter();
-    Ok(Signature {
+    let mut signature = Signature {
         inputs: header.inputs.iter().map(spec).collect::<Result<_, _>>()?,
         outputs: header.outputs.iter().map(spec).collect::<Result<_, _>>()?,
         metadata: metadata.map(|it| (it.0.as_str().to_owned(), it.1.as_str().to_owned())).collect(),
-    })
-}
-
-/// The most rows with which no tensor of the plan passes the limit; sizes are taken to grow with
-/// the batch at most linearly, as every row is computed for itself.
-fn batch_within(plan: &PackedPlan, limits: Limits) -> Result<u64, LoadError> {
-    let plan = plan.plan();
-    let ones = vec![1; plan.symbols.len()];
-    let mut largest = 1;
-    for (at, value) in plan.values.iter().enumerate() {
-        if !matches!(value.place, ArchivedPlace::Slot(_)) {
-            continue;
-        }
-        let element = value.kind.bytes() as u64;
-        let bytes = value.shape.iter().fold(element, |bytes, dim| {
-            let dim = plan.dimensions.get(dim.to_native() as usize);
-            let dim = dim.and_then(|dim| dim.evaluate(&ones)).unwrap_or(1);
-            bytes.saturating_mul(dim as u64)
-        });
-        let limit = limits.max_tensor_bytes;
-        if bytes > limit {
-            return Err(LoadError::TensorTooLarge { node: format!("value {at}"), bytes, limit });
-        }
-        largest = largest.max(bytes);
-    }
-    Ok(limits.max_batch.min((limits.max_tensor_bytes / largest).max(1)))
+    };
+    super::say_trained_on(package, &mut signature);
+    Ok(signature)
 }

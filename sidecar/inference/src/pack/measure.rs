@@ -1,9 +1,7 @@
-//! How far a model's answers go from themselves when its weights become narrow.
-
-use artifact::Mapped;
+//! How far a model's answers go from themselves when its weights become narrow, or thin.
 
 use super::PackError;
-use crate::{Backend, DataType, Inputs, Tensor, TensorData, TensorSpec, cpu::CpuBackend};
+use crate::{DataType, Inputs, Model, Tensor, TensorData, TensorSpec};
 
 const ROWS: u64 = 64;
 const ROUNDS: u64 = 4;
@@ -19,16 +17,12 @@ pub struct Deviation {
     pub numbers: usize,
 }
 
-/// Compares two packages of one model on the same inputs: floats spread evenly from -2 to 2,
+/// Compares two models that take the same on the same inputs: floats spread evenly from -2 to 2,
 /// integers 0 and 1, and texts that no list has. What the model meets in service may lie
 /// elsewhere, so this finds weights that are too narrow, and proves none wide enough.
-pub(super) fn deviation(wide: &[u8], narrow: &[u8]) -> Result<Deviation, PackError> {
-    let backend = CpuBackend::default();
-    let load =
-        |bytes: &[u8]| -> Result<_, PackError> { Ok(backend.load(&Mapped::copied(bytes)?)?) };
-    let (wide, narrow) = (load(wide)?, load(narrow)?);
+pub(super) fn deviation(wide: &dyn Model, narrow: &dyn Model) -> Result<Deviation, PackError> {
     let rows = ROWS.min(wide.max_batch());
-    let mut noise = Noise(0x2013_0131);
+    let mut noise = Noise::new();
     let (mut largest, mut sum, mut numbers) = (0.0_f64, 0.0, 0);
     for _ in 0..ROUNDS {
         let tensors = wide.signature().inputs.iter().map(|spec| input(spec, rows, &mut noise));
@@ -42,8 +36,8 @@ pub(super) fn deviation(wide: &[u8], narrow: &[u8]) -> Result<Deviation, PackErr
             let scale = wide.iter().fold(f32::MIN_POSITIVE, |most, it| most.max(it.abs()));
             for (wide, narrow) in wide.iter().zip(narrow) {
                 let apart = f64::from((wide - narrow).abs() / scale);
-                // `max` would pass over what is not a number.
-                largest = if apart <= largest { largest } else { apart };
+                // `max` would pass over what is not a number, which stays once it was found.
+                largest = if apart <= largest || largest.is_nan() { largest } else { apart };
                 sum += apart;
                 numbers += 1;
             }
@@ -77,9 +71,13 @@ fn input(spec: &TensorSpec, rows: u64, noise: &mut Noise) -> Result<Tensor, crat
 }
 
 /// Numbers that look random and are always the same (xorshift64*, Vigna 2016).
-struct Noise(u64);
+pub(super) struct Noise(u64);
 
 impl Noise {
+    pub(super) const fn new() -> Self {
+        Self(0x2013_0131)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -92,7 +90,7 @@ impl Noise {
     }
 
     /// From -2 to 2.
-    fn float(&mut self) -> f32 {
+    pub(super) fn float(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 22) as f32 - 2.0
     }
 }

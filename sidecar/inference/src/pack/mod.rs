@@ -1,18 +1,22 @@
 //! ONNX files into packages.
 
+mod factor;
 mod measure;
+mod over;
 
 use std::fmt;
 
-use artifact::{Header, Identity, PackageBuilder, PackageError, SectionKind, Tensor};
+use artifact::{Header, Identity, Mapped, PackageBuilder, PackageError, SectionKind, Tensor};
 use kernels::{Element, KernelError, PanelShape};
 use tenancy::Digest;
 
 pub use measure::Deviation;
+pub(crate) use over::Unpacked;
+pub use over::{Adapted, Changed, PackOver, pack_over};
 
 use crate::{
-    InferError, LoadError, TensorSpec,
-    cpu::model::Typed,
+    Backend, InferError, LoadError, TensorSpec,
+    cpu::{CpuBackend, model::Typed},
     lower::{Lowered, lower},
     plan::{Layout, WeightKind},
 };
@@ -126,11 +130,48 @@ pub enum PackError {
         found: f64,
     },
     /// The model does not answer the inputs by which narrow weights are measured.
-    #[error("could not measure what narrow weights change: {0}")]
+    #[error("could not measure what the weights change: {0}")]
     Measure(#[from] InferError),
     /// There is no memory to measure in.
-    #[error("could not get memory to measure narrow weights in: {0}")]
+    #[error("could not get memory to measure weights in: {0}")]
     Memory(#[from] std::io::Error),
+    /// A rank that no change can have.
+    #[error("expected a rank from 1 to {most}, found {found}")]
+    Rank {
+        /// The most.
+        most: usize,
+        /// What was asked for.
+        found: usize,
+    },
+    /// Changes are of plans alone.
+    #[error(
+        "expected a model with a plan over a base, found one that tract runs ({because}): pack it \
+         whole"
+    )]
+    NoPlanOver {
+        /// The operator for which plans have no step.
+        because: String,
+    },
+    /// The model is not the base with other weights.
+    #[error(
+        "expected the base's model with other weights, found that {difference}: name the base that \
+         it was tuned from, or pack it whole"
+    )]
+    OtherPlan {
+        /// The first difference.
+        difference: String,
+    },
+    /// Changes of this rank do not give the model's answers.
+    #[error(
+        "expected answers within {limit} of the fine-tuned model's, relative to the largest of \
+         them, found {found}: pack it with a larger rank, or whole"
+    )]
+    DeviatesFromTuned {
+        /// The most that is accepted.
+        limit: f64,
+        /// What was measured.
+        found: f64,
+    },
     /// Narrow weights are for plans alone.
     #[error(
         "expected a model with a plan for weights other than f32, found one that tract runs \
@@ -160,7 +201,11 @@ pub fn pack(onnx: &[u8], options: &Pack) -> Result<Packed, PackError> {
         Ok(lowered) => {
             let wide = planned(onnx, header.clone(), &lowered, options, WeightKind::F32)?;
             let narrow = planned(onnx, header, &lowered, options, options.weights)?;
-            let deviation = measure::deviation(&wide.bytes, &narrow.bytes)?;
+            let backend = CpuBackend::default();
+            let load = |bytes: &[u8]| -> Result<_, PackError> {
+                Ok(backend.load(&Mapped::copied(bytes)?)?)
+            };
+            let deviation = measure::deviation(&*load(&wide.bytes)?, &*load(&narrow.bytes)?)?;
             // Not a number is no smaller than the limit.
             if deviation.largest <= options.largest_deviation {
                 return Ok(Packed { deviation: Some(deviation), ..narrow });

@@ -166,6 +166,16 @@ impl ArchivedPlan {
     pub fn value(&self, at: u32) -> Option<&ArchivedValue> {
         self.values.get(at as usize)
     }
+
+    /// How many bytes a value has, where that is the same for all requests.
+    pub(crate) fn fixed_bytes(&self, value: &ArchivedValue) -> Option<u64> {
+        let mut bytes = value.kind.bytes() as u64;
+        for at in value.shape.iter() {
+            let dimension = self.dimensions.get(at.to_native() as usize)?;
+            bytes = bytes.checked_mul(dimension.evaluate(&[])? as u64)?;
+        }
+        Some(bytes)
+    }
 }
 
 impl ArchivedMatrix {

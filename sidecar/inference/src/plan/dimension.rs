@@ -1,16 +1,16 @@
 //! Dimensions: numbers, or expressions over a run's symbols.
 
-use rkyv::{Archive, Serialize};
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// A dimension in postfix notation: a number stands for itself, an operator takes the two before.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Archive, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub struct Dimension {
     /// The terms.
     pub terms: Vec<Term>,
 }
 
 /// A term of a dimension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub enum Term {
     /// A number.
     Number(i64),
@@ -34,6 +34,14 @@ impl Dimension {
     /// A fixed one.
     pub fn fixed(number: i64) -> Self {
         Self { terms: vec![Term::Number(number)] }
+    }
+
+    /// The number that it is, where it is one by itself.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self.terms.as_slice() {
+            [Term::Number(number)] => u64::try_from(*number).ok(),
+            _ => None,
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! What a plan comes to in one run.
 
-use super::{ArchivedKind, ArchivedPlace, MAX_RANK, PackedPlan};
+use super::{ArchivedPlace, MAX_RANK, PackedPlan};
 use crate::{Inputs, Limits, Tensor};
 
-/// The dimensions of a plan in one run, the lengths of its values, and which tensor of the request is
-/// which input. It is used again for the next run and then allocates nothing.
+/// What a plan comes to in one run, and which tensor of the request is which input. It is used again
+/// for the next run and then allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Frame {
-    symbols: Vec<i64>,
+    pub(crate) sizes: Sizes,
+    order: Vec<usize>,
+}
+
+/// What the symbols of a plan come to in one run, or in a part of its rows, and what follows.
+#[derive(Debug, Clone, Default)]
+pub struct Sizes {
+    pub(crate) symbols: Vec<i64>,
     dimensions: Vec<usize>,
     lengths: Vec<usize>,
-    order: Vec<usize>,
 }
 
 /// Why a plan comes to nothing in a run.
@@ -50,70 +56,45 @@ impl Frame {
             let named = |it: &Tensor| it.name() == input.name.as_str();
             self.order.push(inputs.tensors().iter().position(named).ok_or_else(missing)?);
         }
-        self.symbols.clear();
+        self.sizes.symbols.clear();
         for symbol in plan.plan().symbols.iter() {
             let tensor = self.input(inputs, symbol.input.to_native()).ok_or_else(missing)?;
             let dimension = tensor.shape().get(symbol.axis.to_native() as usize);
             let value = dimension.and_then(|it| i64::try_from(*it).ok()).ok_or_else(missing)?;
-            self.symbols.push(value);
+            self.sizes.symbols.push(value);
         }
-        self.dimensions.clear();
-        for dimension in plan.plan().dimensions.iter() {
-            let value = dimension.evaluate(&self.symbols);
-            self.dimensions.push(value.ok_or(FrameError::Plan { what: "a dimension below 0" })?);
-        }
-        self.measure(plan, limits)
-    }
-
-    fn measure(&mut self, plan: &PackedPlan, limits: Limits) -> Result<(), FrameError> {
-        self.lengths.clear();
-        for value in plan.plan().values.iter() {
-            let mut length = Some(value.kind.bytes());
-            for at in value.shape.iter() {
-                let dimension = self.dimension(at.to_native())?;
-                length = length.and_then(|it| it.checked_mul(dimension));
+        self.sizes.evaluate(plan)?;
+        let limit = limits.max_tensor_bytes;
+        for (value, bytes) in plan.plan().values.iter().zip(&self.sizes.lengths) {
+            let bytes = *bytes as u64;
+            if matches!(value.place, ArchivedPlace::Slot(_)) && bytes > limit {
+                return Err(FrameError::TooLarge { bytes, limit });
             }
-            let bytes = length.unwrap_or(usize::MAX);
-            let limit = limits.max_tensor_bytes;
-            if matches!(value.place, ArchivedPlace::Slot(_)) && bytes as u64 > limit {
-                return Err(FrameError::TooLarge { bytes: bytes as u64, limit });
-            }
-            self.lengths.push(bytes);
         }
         Ok(())
     }
 
+    /// What everything comes to.
+    pub const fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
     /// Every dimension of the plan.
     pub fn dimensions(&self) -> &[usize] {
-        &self.dimensions
+        &self.sizes.dimensions
     }
 
-    /// A dimension of the plan.
+    /// As [`Sizes::shape`].
     ///
     /// # Errors
-    /// [`FrameError::Plan`] where there is none.
-    pub fn dimension(&self, at: u32) -> Result<usize, FrameError> {
-        let found = self.dimensions.get(at as usize).copied();
-        found.ok_or(FrameError::Plan { what: "a dimension that there is not" })
-    }
-
-    /// The dimensions of a value.
-    ///
-    /// # Errors
-    /// [`FrameError::Plan`] where there is none, or it has more than [`MAX_RANK`].
+    /// As of it.
     pub fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, FrameError> {
-        let none = FrameError::Plan { what: "a value that there is not" };
-        let value = plan.plan().value(value).ok_or(none)?;
-        let mut shape = Shape::default();
-        for at in value.shape.iter() {
-            shape.push(self.dimension(at.to_native())?)?;
-        }
-        Ok(shape)
+        self.sizes.shape(plan, value)
     }
 
-    /// How many bytes the elements of a value take in memory: none where it is text.
+    /// As [`Sizes::length`].
     pub fn bytes(&self, value: u32) -> Option<usize> {
-        self.lengths.get(value as usize).copied()
+        self.sizes.length(value)
     }
 
     /// The elements of a value that is an input of the request or a constant of the package, as they
@@ -143,15 +124,52 @@ impl Frame {
     }
 }
 
-impl ArchivedKind {
-    /// Bytes of one element in memory; texts take none of a run's.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::Text => 0,
-            Self::Bool => 1,
-            Self::I32 | Self::F32 => 4,
-            Self::I64 | Self::F64 => 8,
+impl Sizes {
+    /// Finds them for the symbols that it has.
+    pub(crate) fn evaluate(&mut self, plan: &PackedPlan) -> Result<(), FrameError> {
+        self.dimensions.clear();
+        for dimension in plan.plan().dimensions.iter() {
+            let value = dimension.evaluate(&self.symbols);
+            self.dimensions.push(value.ok_or(FrameError::Plan { what: "a dimension below 0" })?);
         }
+        self.lengths.clear();
+        for value in plan.plan().values.iter() {
+            let mut length = Some(value.kind.bytes());
+            for at in value.shape.iter() {
+                let dimension = self.dimension(at.to_native())?;
+                length = length.and_then(|it| it.checked_mul(dimension));
+            }
+            self.lengths.push(length.unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+
+    /// A dimension of the plan.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] where there is none.
+    pub fn dimension(&self, at: u32) -> Result<usize, FrameError> {
+        let found = self.dimensions.get(at as usize).copied();
+        found.ok_or(FrameError::Plan { what: "a dimension that there is not" })
+    }
+
+    /// The dimensions of a value.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] where there is none, or it has more than [`MAX_RANK`].
+    pub fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, FrameError> {
+        let none = FrameError::Plan { what: "a value that there is not" };
+        let value = plan.plan().value(value).ok_or(none)?;
+        let mut shape = Shape::default();
+        for at in value.shape.iter() {
+            shape.push(self.dimension(at.to_native())?)?;
+        }
+        Ok(shape)
+    }
+
+    /// How many bytes the elements of a value take in memory: none where it is text.
+    pub fn length(&self, value: u32) -> Option<usize> {
+        self.lengths.get(value as usize).copied()
     }
 }
 

@@ -11,18 +11,20 @@
 
 mod archived;
 mod check;
+mod difference;
 mod dimension;
 mod extent;
 mod frame;
 mod rows;
 mod step;
 
-use rkyv::{Archive, Serialize};
+use rkyv::{Archive, Deserialize, Serialize};
 
 pub use archived::PackedPlan;
 pub use check::PlanError;
+pub(crate) use difference::difference;
 pub use dimension::{Dimension, Term};
-pub use frame::{Frame, FrameError, Shape};
+pub use frame::{Frame, FrameError, Shape, Sizes};
 pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
@@ -34,7 +36,7 @@ pub const MAX_RANK: usize = 8;
 pub const PLAN_VERSION: u32 = 1;
 
 /// How a model is computed.
-#[derive(Debug, Clone, Default, PartialEq, Archive, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Archive, Serialize, Deserialize)]
 pub struct Plan {
     /// [`PLAN_VERSION`].
     pub version: u32,
@@ -57,7 +59,7 @@ pub struct Plan {
 }
 
 /// Where the value of a symbol is read from: a dimension of an input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct SymbolSource {
     /// Which input, in the signature's order.
     pub input: u32,
@@ -66,7 +68,7 @@ pub struct SymbolSource {
 }
 
 /// A tensor.
-#[derive(Debug, Clone, PartialEq, Archive, Serialize)]
+#[derive(Debug, Clone, PartialEq, Archive, Serialize, Deserialize)]
 pub struct Value {
     /// What its elements are.
     pub kind: Kind,
@@ -77,7 +79,7 @@ pub struct Value {
 }
 
 /// What the elements of a value are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
 pub enum Kind {
     /// A byte, 0 or 1.
@@ -94,8 +96,32 @@ pub enum Kind {
     Text,
 }
 
+impl Kind {
+    /// Bytes of one element; texts take none of a run's memory.
+    pub(crate) const fn bytes(self) -> usize {
+        match self {
+            Self::Text => 0,
+            Self::Bool => 1,
+            Self::I32 | Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
+        }
+    }
+}
+
+impl ArchivedKind {
+    /// As of [`Kind::bytes`].
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Text => 0,
+            Self::Bool => 1,
+            Self::I32 | Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
+        }
+    }
+}
+
 /// Where the elements of a value are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Place {
     /// The request's input of this index in the signature's order.
     Input(u32),
@@ -106,7 +132,7 @@ pub enum Place {
 }
 
 /// A packed matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Matrix {
     /// Rows: the length of what it is multiplied with.
     pub inner: u64,
@@ -119,7 +145,7 @@ pub struct Matrix {
 }
 
 /// What the elements of a matrix are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum WeightKind {
     /// 32-bit floats.
     F32,
@@ -130,7 +156,7 @@ pub enum WeightKind {
 }
 
 /// A section in which all matrices are packed for kernels of one layout.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Layout {
     /// How many columns a panel has.
     pub lanes: u32,

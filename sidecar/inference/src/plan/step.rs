@@ -1,10 +1,10 @@
 //! The steps of a plan.
 #![allow(missing_docs, reason = "rkyv's derive does not take over the words of every field")]
 
-use rkyv::{Archive, Serialize};
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// One thing to do. Values are indexes into [`super::Plan::values`].
-#[derive(Debug, Clone, PartialEq, Archive, Serialize)]
+#[derive(Debug, Clone, PartialEq, Archive, Serialize, Deserialize)]
 pub enum Step {
     /// `output = input · matrix + bias`, over the last dimension of `input`; both are F32.
     Product {
@@ -154,7 +154,7 @@ pub enum Step {
 }
 
 /// A function of one number.
-#[derive(Debug, Clone, Copy, PartialEq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Archive, Serialize, Deserialize)]
 pub enum Unary {
     /// Magnitude.
     Abs,
@@ -227,7 +227,7 @@ pub enum Unary {
 }
 
 /// A function of two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Binary {
     /// Sum.
     Add,
@@ -264,7 +264,7 @@ pub enum Binary {
 }
 
 /// What is taken of many numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Reduction {
     /// The index of the first largest: I64.
     ArgMax,

@@ -5,10 +5,15 @@ use std::ops::Range;
 use kernels::Scratch;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Shared;
+use super::{
+    Shared,
+    parts::{Own, Parts, Window},
+};
 use crate::{
     Inputs, Limits, Tensor, TensorData,
-    plan::{ArchivedKind, ArchivedPlace, ArchivedStep, Frame, FrameError, PackedPlan, Shape},
+    plan::{
+        ArchivedKind, ArchivedPlace, ArchivedStep, Frame, FrameError, PackedPlan, Shape, Sizes,
+    },
 };
 
 /// Slots start at multiples of so many bytes.
@@ -35,11 +40,20 @@ pub(in crate::cpu) enum Fault {
 /// allocates nothing, once it has seen the largest of them.
 #[derive(Debug, Default)]
 pub(in crate::cpu) struct Workspace {
-    frame: Frame,
-    slots: Vec<Range<usize>>,
+    pub(super) frame: Frame,
+    pub(super) slots: Slots,
     /// 64-bit numbers, so that what starts at a multiple of 8 bytes can be any number.
-    memory: Vec<u64>,
-    scratch: Scratch,
+    pub(super) memory: Vec<u64>,
+    pub(super) scratch: Scratch,
+    pub(super) apart: super::apart::Apart,
+}
+
+/// Where the slots of a run are in its memory.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    ranges: Vec<Range<usize>>,
+    /// How many bytes of each this run wrote. What lies beyond is another request's.
+    written: Vec<usize>,
 }
 
 impl Workspace {
@@ -55,17 +69,20 @@ impl Workspace {
         limits: Limits,
     ) -> Result<(), Fault> {
         self.frame.bind(plan, inputs, limits)?;
-        self.slots.clear();
-        self.slots.resize(plan.plan().slots.to_native() as usize, 0..0);
+        let Slots { ranges, written } = &mut self.slots;
+        ranges.clear();
+        ranges.resize(plan.plan().slots.to_native() as usize, 0..0);
+        written.clear();
+        written.resize(ranges.len(), 0);
         for (at, value) in plan.plan().values.iter().enumerate() {
             if let ArchivedPlace::Slot(slot) = &value.place
-                && let Some(slot) = self.slots.get_mut(slot.to_native() as usize)
+                && let Some(slot) = ranges.get_mut(slot.to_native() as usize)
             {
                 slot.end = slot.end.max(self.frame.bytes(at as u32).unwrap_or(0));
             }
         }
         let mut end = 0_usize;
-        for slot in &mut self.slots {
+        for slot in ranges {
             *slot = end..end + slot.end;
             end = slot.end.next_multiple_of(SLOT_ALIGNMENT);
         }
@@ -89,15 +106,12 @@ impl Workspace {
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
-        let (_, to) = step.operands();
-        let nowhere = Fault::Plan { what: "a step that writes to no slot" };
-        let range = self.range(plan, to).ok_or(nowhere)?;
-        let (before, rest) = self.memory.as_mut_bytes().split_at_mut(range.start);
-        let (output, after) = rest.split_at_mut(range.len());
-        let slots = Slots { frame: &self.frame, slots: &self.slots, before, after, written: range };
-        let read = |value| slots.bytes(plan, value);
-        let from = Operands { plan, inputs, frame: &self.frame, slots: &read };
-        super::dispatch(step, &from, output, &mut self.scratch, shared)
+        let Self { frame, slots, memory, scratch, .. } = self;
+        let window = Window { sizes: &frame.sizes, cut: None, own: Own::default() };
+        let (from, output) = Operands::around(plan, inputs, frame, slots, window, memory, step)?;
+        super::dispatch(step, &from, output, scratch, shared)?;
+        slots.wrote(plan, &frame.sizes, step);
+        Ok(())
     }
 
     /// An output of the last run: its dimensions, and its elements.
@@ -106,50 +120,59 @@ impl Workspace {
         plan: &'a PackedPlan,
         inputs: &'a Inputs,
         value: u32,
+        parts: Parts<'a>,
     ) -> Result<(Shape, &'a [u8]), Fault> {
         let before = self.memory.as_bytes();
-        let nothing = before.len()..before.len();
-        let (frame, slots) = (&self.frame, &self.slots);
-        let slots = Slots { frame, slots, before, after: &[], written: nothing };
-        let bytes = elements(plan, inputs, frame, value, || slots.bytes(plan, value))?;
-        Ok((frame.shape(plan, value)?, bytes))
+        let written = before.len()..before.len();
+        let (frame, slots, after) = (&self.frame, &self.slots, &[][..]);
+        // An output that is a constant keeps a model from being joined.
+        let own = if let Parts::All(own) = parts { own } else { Own::default() };
+        let window = Window { sizes: &frame.sizes, cut: None, own };
+        let memory = Memory::Around { slots, before, after, written };
+        let all = Operands { plan, inputs, frame, window, memory };
+        Ok((frame.shape(plan, value)?, all.bytes(value)?))
     }
-
-    fn range(&self, plan: &PackedPlan, value: u32) -> Option<Range<usize>> {
-        range(&self.frame, &self.slots, plan, value)
-    }
 }
 
-fn range(
-    frame: &Frame,
-    slots: &[Range<usize>],
-    plan: &PackedPlan,
-    value: u32,
-) -> Option<Range<usize>> {
-    let ArchivedPlace::Slot(slot) = plan.plan().value(value)?.place else { return None };
-    let slot = slots.get(slot.to_native() as usize)?;
-    let length = frame.bytes(value)?;
-    (length <= slot.len()).then(|| slot.start..slot.start + length)
-}
-
-/// The memory of a run but for what a step writes.
-struct Slots<'a> {
-    frame: &'a Frame,
-    slots: &'a [Range<usize>],
-    before: &'a [u8],
-    after: &'a [u8],
-    written: Range<usize>,
-}
-
-impl<'a> Slots<'a> {
-    fn bytes(&self, plan: &PackedPlan, value: u32) -> Option<&'a [u8]> {
-        let range = range(self.frame, self.slots, plan, value)?;
-        if range.end <= self.written.start {
-            return self.before.get(range);
+impl Slots {
+    /// Says that a step was done for all rows.
+    pub(super) fn wrote(&mut self, plan: &PackedPlan, sizes: &Sizes, step: &ArchivedStep) {
+        let (_, to) = step.operands();
+        let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
+            return;
+        };
+        let length = sizes.length(to).unwrap_or(0);
+        if let Some(written) = self.written.get_mut(slot.to_native() as usize) {
+            *written = length;
         }
-        let start = range.start.checked_sub(self.written.end)?;
-        self.after.get(start..start + range.len())
     }
+
+    /// Whether this run wrote all of a value that is in a slot, of so many bytes.
+    fn has(&self, slot: u32, all: usize) -> bool {
+        self.written.get(slot as usize).is_some_and(|written| all <= *written)
+    }
+
+    /// Where the rows of a value are that `window` shows, of a value of so many bytes.
+    fn range(
+        &self,
+        slot: u32,
+        window: &Window<'_>,
+        value: u32,
+        all: usize,
+    ) -> Option<Range<usize>> {
+        let slot = self.ranges.get(slot as usize)?;
+        let range = window.of(value, all)?;
+        (all <= slot.len()).then(|| slot.start + range.start..slot.start + range.end)
+    }
+}
+
+/// Where the values in slots are.
+#[derive(Clone)]
+pub(super) enum Memory<'a> {
+    /// In the memory of a run, before and after what a step writes.
+    Around { slots: &'a Slots, before: &'a [u8], after: &'a [u8], written: Range<usize> },
+    /// Where this finds them, by value.
+    Elsewhere(&'a dyn Fn(u32) -> Option<&'a [u8]>),
 }
 
 /// What a step may read: everything but what it writes.
@@ -157,17 +180,40 @@ pub(super) struct Operands<'a> {
     pub(super) plan: &'a PackedPlan,
     pub(super) inputs: &'a Inputs,
     pub(super) frame: &'a Frame,
-    /// The elements of a value that is in a slot.
-    pub(super) slots: &'a dyn Fn(u32) -> Option<&'a [u8]>,
+    pub(super) window: Window<'a>,
+    pub(super) memory: Memory<'a>,
 }
 
 impl<'a> Operands<'a> {
+    /// What `step` reads, and what it writes, of the rows in `window`.
+    pub(super) fn around(
+        plan: &'a PackedPlan,
+        inputs: &'a Inputs,
+        frame: &'a Frame,
+        slots: &'a Slots,
+        window: Window<'a>,
+        memory: &'a mut [u64],
+        step: &ArchivedStep,
+    ) -> Result<(Self, &'a mut [u8]), Fault> {
+        let (_, to) = step.operands();
+        let nowhere = || Fault::Plan { what: "a step that writes to no slot" };
+        let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
+            return Err(nowhere());
+        };
+        let all = frame.bytes(to).ok_or_else(nowhere)?;
+        let written = slots.range(slot.to_native(), &window, to, all).ok_or_else(nowhere)?;
+        let (before, rest) = memory.as_mut_bytes().split_at_mut(written.start);
+        let (output, after) = rest.split_at_mut(written.len());
+        let memory = Memory::Around { slots, before, after, written };
+        Ok((Self { plan, inputs, frame, window, memory }, output))
+    }
+
     pub(super) fn shape(&self, value: u32) -> Result<Shape, Fault> {
-        Ok(self.frame.shape(self.plan, value)?)
+        Ok(self.window.sizes.shape(self.plan, value)?)
     }
 
     pub(super) fn dimension(&self, at: u32) -> Result<usize, Fault> {
-        Ok(self.frame.dimension(at)?)
+        Ok(self.window.sizes.dimension(at)?)
     }
 
     pub(super) fn kind(&self, value: u32) -> Result<ArchivedKind, Fault> {
@@ -177,8 +223,45 @@ impl<'a> Operands<'a> {
 
     /// The elements of a value.
     pub(super) fn bytes(&self, value: u32) -> Result<&'a [u8], Fault> {
-        let slot = || (self.slots)(value);
-        elements(self.plan, self.inputs, self.frame, value, slot)
+        let elsewhere = Fault::Plan { what: "a step reads what is not there" };
+        let row = self.plan.plan().value(value);
+        let length = self.window.sizes.length(value);
+        let (Some(row), Some(length)) = (row, length) else { return Err(elsewhere) };
+        let bytes = match &row.place {
+            ArchivedPlace::Input(at) => {
+                self.input(at.to_native()).and_then(|it| it.data().bytes()).and_then(|all| {
+                    let range = self.window.of(value, all.len())?;
+                    all.get(range)
+                })
+            }
+            ArchivedPlace::Constant(at) => {
+                let start = at.to_native();
+                self.window.own.constant(start).or_else(|| {
+                    let start = usize::try_from(start).ok()?;
+                    self.plan.constants().get(start..start.checked_add(length)?)
+                })
+            }
+            ArchivedPlace::Slot(slot) => self.in_slot(slot.to_native(), value),
+        };
+        bytes.filter(|it| it.len() == length).ok_or(elsewhere)
+    }
+
+    fn in_slot(&self, slot: u32, value: u32) -> Option<&'a [u8]> {
+        let all = self.frame.bytes(value)?;
+        match &self.memory {
+            Memory::Elsewhere(find) => find(value)?.get(self.window.of(value, all)?),
+            Memory::Around { slots, before, after, written } => {
+                let range = slots.range(slot, &self.window, value, all)?;
+                if !slots.has(slot, all) {
+                    return None;
+                }
+                if range.end <= written.start {
+                    return before.get(range);
+                }
+                let start = range.start.checked_sub(written.end)?;
+                after.get(start..start + range.len())
+            }
+        }
     }
 
     /// The elements of a value of numbers.
@@ -194,31 +277,22 @@ impl<'a> Operands<'a> {
     pub(super) fn text(&self, value: u32) -> Result<&'a [Vec<u8>], Fault> {
         let row = self.plan.plan().value(value);
         match row.map(|it| &it.place) {
-            Some(ArchivedPlace::Input(at)) => {
-                match self.frame.input(self.inputs, at.to_native()).map(Tensor::data) {
-                    Some(TensorData::Bytes(text)) => Ok(text),
-                    _ => Err(Fault::Plan { what: "a text that is none" }),
+            Some(ArchivedPlace::Input(at)) => match self.input(at.to_native()).map(Tensor::data) {
+                Some(TensorData::Bytes(text)) => {
+                    let range = self.window.rows_of(text.len());
+                    range
+                        .and_then(|range| text.get(range))
+                        .ok_or(Fault::Plan { what: "texts of other rows than there are" })
                 }
-            }
+                _ => Err(Fault::Plan { what: "a text that is none" }),
+            },
             _ => Err(Fault::Plan { what: "a text that is no input" }),
         }
     }
-}
 
-/// The elements of a value, those of one in a slot by `slot`.
-fn elements<'a>(
-    plan: &'a PackedPlan,
-    inputs: &'a Inputs,
-    frame: &Frame,
-    value: u32,
-    slot: impl FnOnce() -> Option<&'a [u8]>,
-) -> Result<&'a [u8], Fault> {
-    let row = plan.plan().value(value);
-    let bytes = match row.map(|it| &it.place) {
-        Some(ArchivedPlace::Slot(_)) => slot().filter(|it| Some(it.len()) == frame.bytes(value)),
-        _ => frame.given(plan, inputs, value),
-    };
-    bytes.ok_or(Fault::Plan { what: "a step reads what is not there" })
+    fn input(&self, at: u32) -> Option<&'a Tensor> {
+        self.frame.input(self.inputs, at)
+    }
 }
 
 /// What a step writes, as numbers.

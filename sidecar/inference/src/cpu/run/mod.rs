@@ -4,22 +4,27 @@
 //! of memory, and does the steps in order. Every access is checked, so that a plan that lies about
 //! its shapes fails and reads nothing that is not its own.
 
+mod apart;
 mod elementwise;
 mod memory;
 mod moves;
+mod parts;
 mod products;
 mod reductions;
 mod steps;
 mod text;
 
 pub(super) use memory::{Fault, Workspace};
+pub(super) use parts::{Own, Parts};
 pub use steps::Steps;
 
 /// What a run takes that is not its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     pub(super) matrices: &'a Matrices,
     pub(super) helpers: &'a kernels::Helpers,
+    /// Whose rows it has.
+    pub(super) parts: Parts<'a>,
 }
 
 use memory::Operands;
@@ -30,8 +35,8 @@ use crate::{
     plan::{ArchivedStep, PackedPlan, Shape},
 };
 
-/// Answers a request; `inputs` were checked against the signature, and `order` says which of them
-/// is each input of the model. The answer stays in `workspace`: see [`Workspace::output`].
+/// Answers a request; `inputs` were checked against the signature, and are of as many rows as the
+/// parts in `shared`. The answer stays in `workspace`: see [`Workspace::output`].
 pub(super) fn run(
     plan: &PackedPlan,
     shared: Shared<'_>,
@@ -40,10 +45,13 @@ pub(super) fn run(
     workspace: &mut Workspace,
 ) -> Result<(), InferError> {
     workspace.prepare(plan, inputs, limits).map_err(failed)?;
+    workspace.apart.begin(plan, &shared.parts);
     for (at, step) in plan.plan().steps.iter().enumerate() {
-        workspace
-            .step(plan, shared, inputs, step)
-            .map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
+        let done = match workspace.apart.differs(at) {
+            false => workspace.step(plan, shared, inputs, step),
+            true => workspace.step_apart(plan, shared, inputs, step),
+        };
+        done.map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
     }
     Ok(())
 }

@@ -175,6 +175,9 @@ pub(super) fn gather(
         return Ok(());
     }
     let bytes = from.bytes(table)?;
+    if let (0, [first, ..]) = (along, indices) {
+        return Err(Fault::Index { least: 0, most: -1, found: *first });
+    }
     let mut rows = output.chunks_exact_mut(width);
     for block in bytes.chunks_exact((along * width).max(1)) {
         for (index, row) in indices.iter().zip(&mut rows) {

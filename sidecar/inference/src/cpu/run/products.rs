@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use kernels::{Finish, Scratch};
+use kernels::{Finish, PanelShape, Scratch};
 use rkyv::rend::u32_le;
 
 use super::{Fault, Operands, Shared, memory::written};
@@ -17,12 +17,17 @@ pub(super) fn product(
     let panels = shared.matrices.panels(from.plan, matrix.to_native())?;
     let left = from.numbers::<f32>(input.to_native())?;
     let output = written::<f32>(output)?;
-    let rows = match panels.shape().inner {
-        0 => output.len() / panels.shape().columns.max(1),
-        inner => left.len() / inner,
-    };
+    let rows = rows_of(panels.shape(), left, output);
     let finish = if relu { Finish::Relu } else { Finish::None };
     Ok(scratch.product_with(shared.helpers, left, rows, &panels, finish, output)?)
+}
+
+/// How many rows a matrix is multiplied with.
+pub(super) fn rows_of(shape: &PanelShape, left: &[f32], output: &[f32]) -> usize {
+    match shape.inner {
+        0 => output.len() / shape.columns.max(1),
+        inner => left.len() / inner,
+    }
 }
 
 pub(super) fn matmul(

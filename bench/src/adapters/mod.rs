@@ -1,0 +1,82 @@
+//! Tenants' adapters of one base: whether a thousand of them are served as fast as one, also where they
+//! do not all fit the cache, and what each holds while it is idle.
+//!
+//! Everything is as in a sidecar but for the network: a store, the cache of models, and the executor
+//! with its fair queue, which joins requests of one family. The three sides take turns, in one process
+//! and with the same clients. Start with [`run`], then `family.rs`.
+
+mod clients;
+mod family;
+mod report;
+
+use std::{path::Path, path::PathBuf, time::Duration};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+
+use crate::results;
+use clients::{Clients, Side};
+use family::Family;
+use report::Report;
+
+/// How to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How often each side is measured; a result is the median
+    #[arg(long, default_value_t = 16)]
+    rounds: usize,
+    /// How long one measurement takes, in milliseconds
+    #[arg(long, default_value_t = 2000)]
+    slot_ms: u64,
+    /// How many adapters there are, each a tenant's
+    #[arg(long, default_value_t = 1024)]
+    adapters: usize,
+    /// How many requests wait or run at any time
+    #[arg(long, default_value_t = 128)]
+    clients: usize,
+    /// The most rows that run as one
+    #[arg(long, default_value_t = 64)]
+    rows: u64,
+    /// Where the results go, in JSON [default: bench/results/adapters.json]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Where the models are written: a folder on a disk [default: .bulkhead]
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// Measures, prints and records. It fails where the measuring does, not where a bar is missed.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(options.rounds > 0 && options.adapters > 4 && options.clients > 0, "expected some");
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.bulkhead");
+    let folder = options.folder.clone().unwrap_or_else(usual);
+    std::fs::create_dir_all(&folder)?;
+    let folder = TempDir::with_prefix_in("adapters-", &folder)?;
+    let family = Family::make(folder.path(), options.adapters)?;
+    eprintln!("{} adapters of {} bytes", options.adapters, family.adapter_bytes());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let report = runtime.block_on(measure(options, &family))?;
+    println!("{report}");
+    results::record("adapters", options.out.as_deref(), &report)
+}
+
+async fn measure(options: &Options, family: &Family) -> Result<Report> {
+    let slot = Duration::from_millis(options.slot_ms);
+    let clients = Clients::start(family, options.clients, options.rows)?;
+    let memory = clients.idle_memory().await?;
+    let mut report = Report::new(options.adapters, options.clients, options.rows, family, memory);
+    for side in Side::ALL {
+        clients.ask(side, slot / 2).await?;
+    }
+    for round in 0..options.rounds {
+        let mut order = Side::ALL;
+        order.rotate_left(round % Side::ALL.len());
+        let mut asked = vec![];
+        for side in order {
+            asked.push((side, clients.ask(side, slot).await?));
+        }
+        report.add(&asked);
+        eprintln!("{} of {} rounds", round + 1, options.rounds);
+    }
+    Ok(report)
+}

@@ -1,0 +1,303 @@
+//! Changes where they are mapped.
+
+use std::ops::Range;
+
+use artifact::{ArchivedTensor, Package, SectionKind};
+use kernels::{Element, LowRank, PanelShape, Panels};
+use tenancy::Digest;
+use zerocopy::FromBytes;
+
+use super::{
+    ArchivedChanges, ArchivedConstantChange, ArchivedMatrixChange, ArchivedWeightChange, CHANGES,
+    CHANGES_VERSION, MAX_RANK, NUMBERS, NUMBERS_ALIGNMENT,
+};
+use crate::plan::{ArchivedMatrix, ArchivedPlace, ArchivedPlan, PackedPlan};
+
+type ChangesRef<'a> = &'a ArchivedChanges;
+
+self_cell::self_cell! {
+    struct Checked {
+        owner: Package,
+        #[covariant]
+        dependent: ChangesRef,
+    }
+}
+
+/// A package of changes that were checked against its base: whatever they refer to is in both.
+pub struct PackedChanges {
+    checked: Checked,
+}
+
+/// Why changes were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangesError {
+    /// The package says nothing of a base.
+    #[error("expected a package that changes a base, found one that stands for itself")]
+    NoBase,
+    /// It changes another package.
+    #[error(
+        "expected changes of the base with digest {found}, which is the one given, found changes of \
+         {expected}: give them that base, or pack the model over this one"
+    )]
+    OtherBase {
+        /// The base that the package names.
+        expected: Digest,
+        /// The base that was given.
+        found: Digest,
+    },
+    /// It was made for another release.
+    #[error("expected changes of version {expected}, found {found}: pack the model again")]
+    Version {
+        /// What this release reads.
+        expected: u32,
+        /// What the package says.
+        found: u32,
+    },
+    /// They do not fit the base, or refer to what is not there.
+    #[error("the package's changes do not fit its base: {detail}")]
+    Malformed {
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+fn malformed(detail: impl Into<String>) -> ChangesError {
+    ChangesError::Malformed { detail: detail.into() }
+}
+
+/// What stands for the weights of a matrix.
+#[derive(Debug, Clone, Copy)]
+pub enum WeightsRef<'a> {
+    /// The base's.
+    Same,
+    /// The base's with a change added.
+    LowRank(LowRank<'a>),
+    /// These.
+    Whole(Panels<'a>),
+}
+
+impl PackedChanges {
+    /// Checks that `package` holds changes of `base`. Takes time by their number, not by their size.
+    ///
+    /// # Errors
+    /// [`ChangesError`] for every package that is made for another base, or does not fit this one.
+    pub fn open(package: Package, base: &PackedPlan) -> Result<Self, ChangesError> {
+        let named = package.header().base.as_ref().ok_or(ChangesError::NoBase)?;
+        let (expected, found) = (Digest::from_bytes(*named), *base.package().file().digest());
+        if expected != found {
+            return Err(ChangesError::OtherBase { expected, found });
+        }
+        let (own, its) = (package.header(), base.package().header());
+        same_tensors("inputs", &own.inputs, &its.inputs)?;
+        same_tensors("outputs", &own.outputs, &its.outputs)?;
+        let checked = Checked::try_new(package, |package| {
+            let bytes = section(package, CHANGES).ok_or_else(|| malformed("there are none"))?;
+            let changes = rkyv::access::<ArchivedChanges, rkyv::rancor::Error>(bytes)
+                .map_err(|error| malformed(error.to_string()))?;
+            let found = changes.version.to_native();
+            if found != CHANGES_VERSION {
+                return Err(ChangesError::Version { expected: CHANGES_VERSION, found });
+            }
+            let length = section(package, NUMBERS).map_or(0, <[u8]>::len);
+            check(changes, base.plan(), length)?;
+            Ok(changes)
+        })?;
+        Ok(Self { checked })
+    }
+
+    /// What is changed.
+    pub fn changes(&self) -> &ArchivedChanges {
+        self.checked.borrow_dependent()
+    }
+
+    /// The package that says so.
+    pub fn package(&self) -> &Package {
+        self.checked.borrow_owner()
+    }
+
+    /// The bytes of all changes.
+    pub fn numbers(&self) -> &[u8] {
+        section(self.package(), NUMBERS).unwrap_or_default()
+    }
+
+    /// The change of a matrix, where there is one.
+    pub fn matrix(&self, matrix: u32) -> Option<&ArchivedMatrixChange> {
+        let all = &self.changes().matrices;
+        let at = all.binary_search_by_key(&matrix, |it| it.matrix.to_native()).ok()?;
+        all.get(at)
+    }
+
+    /// What stands for the constant that starts at `start`, where something does.
+    pub fn constant(&self, start: u64) -> Option<&[u8]> {
+        let all = &self.changes().constants;
+        let at = all.binary_search_by_key(&start, |it| it.start.to_native()).ok()?;
+        let change = all.get(at)?;
+        let range = placed(change.at.to_native(), change.bytes.to_native());
+        self.numbers().get(range?)
+    }
+
+    /// What `change` makes of the weights of `matrix`, which is the base's.
+    pub fn weights(
+        &self,
+        change: &ArchivedMatrixChange,
+        matrix: &ArchivedMatrix,
+    ) -> Option<WeightsRef<'_>> {
+        Some(match &change.weights {
+            ArchivedWeightChange::Same => WeightsRef::Same,
+            ArchivedWeightChange::LowRank { rank, down, up } => {
+                let rank = rank.to_native();
+                let of = |at: u64, width: u64| self.floats(at, u64::from(rank).checked_mul(width)?);
+                let down = of(down.to_native(), matrix.inner.to_native())?;
+                let up = of(up.to_native(), matrix.columns.to_native())?;
+                WeightsRef::LowRank(LowRank::new(down, up, rank as usize).ok()?)
+            }
+            ArchivedWeightChange::Whole { lanes, panels } => {
+                let shape = whole(matrix, lanes.to_native());
+                let range = placed(panels.to_native(), shape.bytes().ok()? as u64)?;
+                WeightsRef::Whole(Panels::new(self.numbers().get(range)?, shape).ok()?)
+            }
+        })
+    }
+
+    /// What `change` adds to the bias of a matrix of so many columns.
+    pub fn bias(&self, change: &ArchivedMatrixChange, columns: u64) -> Option<&[f32]> {
+        self.floats(change.bias.as_ref()?.to_native(), columns)
+    }
+
+    fn floats(&self, at: u64, count: u64) -> Option<&[f32]> {
+        let bytes = self.numbers().get(placed(at, count.checked_mul(4)?)?)?;
+        <[f32]>::ref_from_bytes(bytes).ok()
+    }
+}
+
+impl std::fmt::Debug for PackedChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let changes = self.changes();
+        let (matrices, constants) = (changes.matrices.len(), changes.constants.len());
+        write!(f, "PackedChanges({matrices} matrices, {constants} constants)")
+    }
+}
+
+fn section<'p>(package: &'p Package, key: &str) -> Option<&'p [u8]> {
+    package.sections(SectionKind::Delta).find(|(it, _)| *it == key).map(|(_, bytes)| bytes)
+}
+
+fn placed(at: u64, bytes: u64) -> Option<Range<usize>> {
+    let start = usize::try_from(at).ok()?;
+    Some(start..start.checked_add(usize::try_from(bytes).ok()?)?)
+}
+
+fn whole(matrix: &ArchivedMatrix, lanes: u32) -> PanelShape {
+    PanelShape { element: Element::F32, ..matrix.shape(lanes as usize) }
+}
+
+/// Requests of both are joined, so both take and give the same.
+fn same_tensors(
+    what: &str,
+    own: &[ArchivedTensor],
+    its: &[ArchivedTensor],
+) -> Result<(), ChangesError> {
+    let same = |(own, its): (&ArchivedTensor, &ArchivedTensor)| {
+        own.name == its.name
+            && own.datatype == its.datatype
+            && own.shape == its.shape
+            && own.names == its.names
+    };
+    if own.len() == its.len() && own.iter().zip(its).all(same) {
+        return Ok(());
+    }
+    Err(malformed(format!("its {what} are not those of the base")))
+}
+
+fn check(
+    changes: &ArchivedChanges,
+    plan: &ArchivedPlan,
+    length: usize,
+) -> Result<(), ChangesError> {
+    let is_there = |at: u64, bytes: Option<u64>| {
+        let end = bytes.and_then(|bytes| at.checked_add(bytes));
+        let fits = end.is_some_and(|end| end <= length as u64);
+        if fits && at.is_multiple_of(NUMBERS_ALIGNMENT as u64) {
+            Ok(())
+        } else {
+            Err(malformed("a change does not lie inside its section"))
+        }
+    };
+    let mut last = None;
+    for change in changes.matrices.iter() {
+        let at = change.matrix.to_native();
+        let matrix = plan.matrices.get(at as usize);
+        let matrix = matrix.ok_or_else(|| malformed("a matrix that the base has not"))?;
+        if last.replace(at).is_some_and(|last| last >= at) {
+            return Err(malformed("changes of matrices that are not in order"));
+        }
+        check_matrix(change, matrix, is_there)?;
+    }
+    let mut sizes = vec![];
+    if !changes.constants.is_empty() {
+        let constants = plan.values.iter().filter_map(|value| match &value.place {
+            ArchivedPlace::Constant(at) => Some((at.to_native(), plan.fixed_bytes(value))),
+            _ => None,
+        });
+        sizes.extend(constants);
+        sizes.sort_unstable();
+        sizes.dedup();
+    }
+    let mut last = None;
+    for change in changes.constants.iter() {
+        let start = change.start.to_native();
+        if last.replace(start).is_some_and(|last| last >= start) {
+            return Err(malformed("changes of constants that are not in order"));
+        }
+        check_constant(change, &sizes)?;
+        is_there(change.at.to_native(), Some(change.bytes.to_native()))?;
+    }
+    Ok(())
+}
+
+fn check_matrix(
+    change: &ArchivedMatrixChange,
+    matrix: &ArchivedMatrix,
+    is_there: impl Fn(u64, Option<u64>) -> Result<(), ChangesError>,
+) -> Result<(), ChangesError> {
+    let (inner, columns) = (matrix.inner.to_native(), matrix.columns.to_native());
+    let floats = |rows: u64, width: u64| rows.checked_mul(width)?.checked_mul(4);
+    match &change.weights {
+        ArchivedWeightChange::Same => {}
+        ArchivedWeightChange::LowRank { rank, down, up } => {
+            let rank = u64::from(rank.to_native());
+            if rank > MAX_RANK as u64 {
+                return Err(malformed(format!("expected a rank of at most {MAX_RANK}")));
+            }
+            is_there(down.to_native(), floats(rank, inner))?;
+            is_there(up.to_native(), floats(rank, columns))?;
+        }
+        ArchivedWeightChange::Whole { lanes, panels } => {
+            let shape = whole(matrix, lanes.to_native());
+            if lanes.to_native() == 0 || change.bias.is_some() {
+                return Err(malformed("a whole matrix that is none"));
+            }
+            is_there(panels.to_native(), shape.bytes().ok().map(|it| it as u64))?;
+        }
+    }
+    match change.bias.as_ref() {
+        Some(bias) => is_there(bias.to_native(), floats(1, columns)),
+        None => Ok(()),
+    }
+}
+
+/// A change is of one constant, all of it. `sizes` says where the base's start, in order, and how many
+/// bytes each has; one that has several sizes is in it as often.
+fn check_constant(
+    change: &ArchivedConstantChange,
+    sizes: &[(u64, Option<u64>)],
+) -> Result<(), ChangesError> {
+    let start = change.start.to_native();
+    let from = sizes.partition_point(|(at, _)| *at < start);
+    let mut of_it = sizes.get(from..).unwrap_or_default().iter().take_while(|it| it.0 == start);
+    match (of_it.next(), of_it.next()) {
+        (Some((_, Some(bytes))), None) if *bytes == change.bytes.to_native() => Ok(()),
+        (None, _) => Err(malformed("a constant that the base has not")),
+        _ => Err(malformed("a constant of another size than the base's")),
+    }
+}

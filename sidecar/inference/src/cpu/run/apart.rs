@@ -1,0 +1,222 @@
+//! Steps at which the models of a joint run differ.
+//!
+//! A product is done by the base's matrix for all rows at once, and what each model changes is added
+//! to its rows; those of a model that has the matrix altogether of its own are left out, and done by
+//! that. Any other step is done for the rows of each model by themselves, as it would be alone.
+
+use std::ops::Range;
+
+use kernels::{Correction, Finish, Panels};
+use rkyv::rend::u32_le;
+
+use super::{
+    Fault, Operands, Shared, Workspace,
+    memory::written,
+    parts::{Parts, Rows, Window},
+    products::rows_of,
+};
+use crate::{
+    Inputs,
+    changes::WeightsRef,
+    plan::{ArchivedMatrix, ArchivedStep, PackedPlan, Sizes},
+};
+
+/// What is known of the parts of a run.
+#[derive(Debug, Default)]
+pub(in crate::cpu) struct Apart {
+    /// For each step, whether any model changes it. Empty where none does.
+    differs: Vec<bool>,
+    /// What values come to for so many rows, of which the first `known` are of this run.
+    sizes: Vec<(usize, Sizes)>,
+    known: usize,
+}
+
+impl Apart {
+    /// Finds the steps that differ. Takes time by the steps that the models change.
+    pub(super) fn begin(&mut self, plan: &PackedPlan, parts: &Parts<'_>) {
+        self.differs.clear();
+        self.known = 0;
+        for adapter in parts.iter().filter_map(|rows| rows.own.0) {
+            if self.differs.is_empty() {
+                self.differs.resize(plan.plan().steps.len(), false);
+            }
+            for step in adapter.steps() {
+                if let Some(differs) = self.differs.get_mut(*step as usize) {
+                    *differs = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn differs(&self, step: usize) -> bool {
+        self.differs.get(step).copied().unwrap_or(false)
+    }
+
+    /// Finds what values come to for `rows` of a run of which `all` says what they come to.
+    fn find(&mut self, plan: &PackedPlan, all: &Sizes, rows: usize) -> Result<usize, Fault> {
+        let known = self.sizes.iter().take(self.known).position(|(it, _)| *it == rows);
+        if let Some(at) = known {
+            return Ok(at);
+        }
+        let at = self.known;
+        if self.sizes.len() <= at {
+            self.sizes.push((rows, Sizes::default()));
+        }
+        let nowhere = Fault::Plan { what: "a part that there is not" };
+        let (of, sizes) = self.sizes.get_mut(at).ok_or(nowhere)?;
+        *of = rows;
+        sizes.symbols.clear();
+        sizes.symbols.extend_from_slice(&all.symbols);
+        for (symbol, value) in plan.plan().symbols.iter().zip(&mut sizes.symbols) {
+            if symbol.axis.to_native() == 0 {
+                *value = i64::try_from(rows).unwrap_or(i64::MAX);
+            }
+        }
+        sizes.evaluate(plan)?;
+        self.known += 1;
+        Ok(at)
+    }
+}
+
+impl Workspace {
+    /// Does a step that some model changes.
+    pub(super) fn step_apart(
+        &mut self,
+        plan: &PackedPlan,
+        shared: Shared<'_>,
+        inputs: &Inputs,
+        step: &ArchivedStep,
+    ) -> Result<(), Fault> {
+        let Self { frame, slots, memory, scratch, apart } = self;
+        if let ArchivedStep::Product { input, matrix, relu, .. } = step {
+            let window = Window { sizes: &frame.sizes, cut: None, own: Default::default() };
+            let (from, output) =
+                Operands::around(plan, inputs, frame, slots, window, memory, step)?;
+            let finish = if *relu { Finish::Relu } else { Finish::None };
+            Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
+            slots.wrote(plan, &frame.sizes, step);
+            return Ok(());
+        }
+        let all = shared.parts.rows();
+        for Rows { range, own } in shared.parts.iter() {
+            let (sizes, cut) = if range == (0..all) {
+                (&frame.sizes, None)
+            } else {
+                let at = apart.find(plan, &frame.sizes, range.len())?;
+                let nowhere = Fault::Plan { what: "a part that there is not" };
+                let (_, sizes) = apart.sizes.get(at).ok_or(nowhere)?;
+                (sizes, Some((range, all)))
+            };
+            let window = Window { sizes, cut, own };
+            let (from, output) =
+                Operands::around(plan, inputs, frame, slots, window, memory, step)?;
+            super::dispatch(step, &from, output, scratch, shared)?;
+        }
+        slots.wrote(plan, &frame.sizes, step);
+        Ok(())
+    }
+}
+
+/// A product of rows of several models.
+struct Product<'a, 'o> {
+    shared: Shared<'a>,
+    at: u32,
+    matrix: &'a ArchivedMatrix,
+    panels: Panels<'a>,
+    left: &'a [f32],
+    output: &'o mut [f32],
+    /// Rows of the product for each of the batch.
+    each: usize,
+}
+
+impl<'a, 'o> Product<'a, 'o> {
+    fn of(
+        from: &Operands<'a>,
+        input: &u32_le,
+        matrix: &u32_le,
+        output: &'o mut [u8],
+        shared: Shared<'a>,
+    ) -> Result<Self, Fault> {
+        let at = matrix.to_native();
+        let none = Fault::Plan { what: "a matrix that there is not" };
+        let matrix = from.plan.plan().matrices.get(at as usize).ok_or(none)?;
+        let panels = shared.matrices.panels(from.plan, at)?;
+        let left = from.numbers::<f32>(input.to_native())?;
+        let output = written::<f32>(output)?;
+        let (rows, of) = (rows_of(panels.shape(), left, output), shared.parts.rows());
+        let uneven = Fault::Plan { what: "rows that do not come apart" };
+        let each = rows.checked_div(of).filter(|each| each * of == rows).ok_or(uneven)?;
+        Ok(Self { shared, at, matrix, panels, left, output, each })
+    }
+
+    fn compute(&mut self, scratch: &mut kernels::Scratch, finish: Finish) -> Result<(), Fault> {
+        let (mut start, mut end) = (0, 0);
+        for Rows { range, own } in self.shared.parts.iter() {
+            if let Some(panels) = own.0.and_then(|it| it.whole(self.at, self.matrix)) {
+                self.by(self.panels, start..range.start, scratch, Finish::None)?;
+                self.by(panels, range.clone(), scratch, finish)?;
+                start = range.end;
+            }
+            end = range.end;
+        }
+        self.by(self.panels, start..end, scratch, Finish::None)?;
+        for rows in self.shared.parts.iter() {
+            self.correct(rows, scratch, finish)?;
+        }
+        Ok(())
+    }
+
+    /// The product of some rows of the batch by `panels`.
+    fn by(
+        &mut self,
+        panels: Panels<'_>,
+        rows: Range<usize>,
+        scratch: &mut kernels::Scratch,
+        finish: Finish,
+    ) -> Result<(), Fault> {
+        let helpers = self.shared.helpers;
+        let (left, count, output) = self.rows(&rows)?;
+        if count == 0 {
+            return Ok(());
+        }
+        Ok(scratch.product_with(helpers, left, count, &panels, finish, output)?)
+    }
+
+    /// Adds what a model changes to its rows.
+    fn correct(
+        &mut self,
+        Rows { range, own }: Rows<'_>,
+        scratch: &mut kernels::Scratch,
+        finish: Finish,
+    ) -> Result<(), Fault> {
+        let (at, matrix) = (self.at, self.matrix);
+        let change = own.0.and_then(|it| Some((it, it.changes().matrix(at)?)));
+        let mut correction = Correction { finish, ..Correction::default() };
+        if let Some((adapter, change)) = change {
+            match adapter.changes().weights(change, matrix) {
+                Some(WeightsRef::Whole(_)) => return Ok(()),
+                Some(WeightsRef::LowRank(pair)) => correction.low_rank = Some(pair),
+                Some(WeightsRef::Same) => {}
+                None => return Err(Fault::Plan { what: "a change that is not there" }),
+            }
+            correction.bias = adapter.changes().bias(change, matrix.columns.to_native());
+        }
+        if correction.low_rank.is_none() && correction.bias.is_none() && finish == Finish::None {
+            return Ok(());
+        }
+        let columns = self.panels.shape().columns;
+        let (left, count, output) = self.rows(&range)?;
+        Ok(scratch.correct(left, (count, columns), &correction, output)?)
+    }
+
+    /// What is read and written of some rows of the batch, and how many rows of the product they are.
+    fn rows(&mut self, rows: &Range<usize>) -> Result<(&'a [f32], usize, &mut [f32]), Fault> {
+        let shape = self.panels.shape();
+        let (start, end) = (rows.start * self.each, rows.end * self.each);
+        let left = self.left.get(start * shape.inner..end * shape.inner);
+        let output = self.output.get_mut(start * shape.columns..end * shape.columns);
+        let outside = Fault::Plan { what: "rows that there are not" };
+        let (left, output) = left.zip(output).ok_or(outside)?;
+        Ok((left, end - start, output))
+    }
+}

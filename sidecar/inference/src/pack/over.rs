@@ -1,0 +1,276 @@
+//! Fine-tuned models as packages of what they change of their base.
+
+use std::fmt;
+
+use artifact::{Identity, Package, PackageBuilder, SectionKind};
+use kernels::{Element, PanelShape};
+use zerocopy::IntoBytes;
+
+use super::{
+    Deviation, Pack, PackError, RUNS,
+    factor::{Thin, factor},
+    header, measure, pack,
+};
+use crate::{
+    Backend, LoadError,
+    changes::{
+        CHANGES, CHANGES_VERSION, Changes, ConstantChange, MAX_RANK, MatrixChange, NUMBERS,
+        NUMBERS_ALIGNMENT, WeightChange,
+    },
+    cpu::{CpuBackend, model::Typed, unpacked},
+    lower::{Lowered, Weights, lower},
+    plan::{PackedPlan, Place, difference},
+};
+
+/// Matrices of so many bytes are kept whole, where that takes no more than a thin change.
+const SMALL_BYTES: usize = 1024;
+
+/// How a fine-tuned model is packed over its base.
+#[derive(Debug, Clone)]
+pub struct PackOver {
+    /// Whose model it is.
+    pub identity: Identity,
+    /// The largest rank of what a matrix is changed by.
+    pub rank: usize,
+    /// The largest [`Deviation::largest`] from the fine-tuned model that is accepted.
+    pub largest_deviation: f64,
+    /// Whether the ONNX file goes along, which is as large as the model that it is of.
+    pub with_source: bool,
+}
+
+impl Default for PackOver {
+    /// Rank 8, answers within a hundredth, nobody's, and without the ONNX file.
+    fn default() -> Self {
+        Self { identity: Identity::default(), rank: 8, largest_deviation: 0.01, with_source: false }
+    }
+}
+
+/// A package of changes.
+#[derive(Debug)]
+pub struct Adapted {
+    /// The package.
+    pub bytes: Vec<u8>,
+    /// What it changes.
+    pub changed: Changed,
+    /// How far its answers are from those of the fine-tuned model.
+    pub deviation: Deviation,
+}
+
+/// What a package changes of its base.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Matrices that are changed by thin ones.
+    pub thin: usize,
+    /// The largest rank of those.
+    pub rank: usize,
+    /// Matrices that are kept whole.
+    pub whole: usize,
+    /// Matrices of which the bias differs and nothing else.
+    pub biases: usize,
+    /// Other constants that differ.
+    pub constants: usize,
+    /// Bytes of all the numbers.
+    pub bytes: usize,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { thin, rank, whole, biases, constants, bytes } = self;
+        write!(
+            f,
+            "over its base: {thin} matrices changed by rank {rank} at most, {whole} whole, {biases} \
+             biases, {constants} constants, {bytes} bytes"
+        )
+    }
+}
+
+/// Makes a package of what a fine-tuned ONNX file changes of `base`.
+///
+/// # Errors
+/// [`PackError::OtherPlan`] where the file is no model of the base's graph, with the first difference;
+/// [`PackError::Deviates`] where the changes do not give its answers; and [`PackError`] otherwise.
+pub fn pack_over(base: &Package, tuned: &[u8], options: &PackOver) -> Result<Adapted, PackError> {
+    if !(1..=MAX_RANK).contains(&options.rank) {
+        return Err(PackError::Rank { most: MAX_RANK, found: options.rank });
+    }
+    if base.header().base.is_some() || base.section(SectionKind::Plan).is_none() {
+        return Err(LoadError::NoBasePlan.into());
+    }
+    let typed = Typed::read(tuned)?;
+    let lowered = typed
+        .simplified()
+        .map_err(|error| error.to_string())
+        .and_then(|graph| lower(&graph).map_err(|because| because.to_string()))
+        .map_err(|because| PackError::NoPlanOver { because })?;
+    let plan = PackedPlan::open(Package::open(base.file().clone()).map_err(LoadError::from)?)
+        .map_err(LoadError::from)?;
+    let whole = Pack { identity: options.identity.clone(), ..Pack::default() };
+    let mut header = header(tuned, &typed, &whole);
+    let same = |(a, b): (&artifact::Tensor, &artifact::ArchivedTensor)| {
+        a.name == b.name.as_str()
+            && a.datatype == b.datatype.as_str()
+            && a.shape.iter().copied().eq(b.shape.iter().map(|it| it.to_native()))
+    };
+    for (what, own, its) in [
+        ("inputs", &mut header.inputs, &base.header().inputs),
+        ("outputs", &mut header.outputs, &base.header().outputs),
+    ] {
+        if own.len() != its.len() || !own.iter().zip(its.iter()).all(same) {
+            let difference = format!("the {what} are not the base's");
+            return Err(PackError::OtherPlan { difference });
+        }
+        // What open dimensions are called is the base's to say: it is run by its plan.
+        for (own, its) in own.iter_mut().zip(its.iter()) {
+            own.names = its.names.iter().map(|it| it.as_str().to_owned()).collect();
+        }
+    }
+    if let Some(difference) = difference(plan.plan(), &lowered.plan) {
+        return Err(PackError::OtherPlan { difference });
+    }
+
+    let mut writing = Writing::default();
+    let base_matrices = unpacked(&plan).map_err(LoadError::from)?;
+    for (at, (tuned, base)) in lowered.matrices.iter().zip(&base_matrices).enumerate() {
+        writing.matrix(at as u32, tuned, base, options.rank)?;
+    }
+    writing.constants(&lowered, plan.constants());
+    let (changes, changed, numbers) = writing.finish();
+    let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&changes)
+        .map_err(|error| PackError::Plan { detail: error.to_string() })?;
+    header.base = Some(*base.file().digest().as_bytes());
+    let mut builder = PackageBuilder::new(header);
+    builder.section(SectionKind::Delta, CHANGES, archive.into_vec());
+    if !numbers.is_empty() {
+        builder.section(SectionKind::Delta, NUMBERS, numbers);
+    }
+    if options.with_source {
+        builder.section(SectionKind::Source, "onnx", tuned.to_vec());
+    }
+    builder.section(SectionKind::Notes, RUNS, changed.to_string().into_bytes());
+    let bytes = builder.finish()?;
+
+    let backend = CpuBackend::default();
+    let mapped = |bytes: &[u8]| artifact::Mapped::copied(bytes).map_err(PackError::from);
+    let wide = backend.load(&mapped(&pack(tuned, &whole)?.bytes)?)?;
+    let narrow = backend.load_over(&mapped(&bytes)?, &backend.load(base.file())?)?;
+    let deviation = measure::deviation(&*wide, &*narrow)?;
+    // Not a number is no smaller than the limit.
+    if deviation.largest <= options.largest_deviation {
+        return Ok(Adapted { bytes, changed, deviation });
+    }
+    let (limit, found) = (options.largest_deviation, deviation.largest);
+    Err(PackError::DeviatesFromTuned { limit, found })
+}
+
+/// Changes that are being put together.
+#[derive(Default)]
+struct Writing {
+    changes: Changes,
+    changed: Changed,
+    numbers: Vec<u8>,
+}
+
+impl Writing {
+    fn push(&mut self, bytes: &[u8]) -> u64 {
+        self.numbers.resize(self.numbers.len().next_multiple_of(NUMBERS_ALIGNMENT), 0);
+        let at = self.numbers.len() as u64;
+        self.numbers.extend_from_slice(bytes);
+        at
+    }
+
+    fn matrix(
+        &mut self,
+        at: u32,
+        tuned: &Weights,
+        base: &Unpacked,
+        rank: usize,
+    ) -> Result<(), PackError> {
+        let difference = |tuned: &[f32], base: &[f32]| -> Vec<f32> {
+            tuned.iter().zip(base).map(|(tuned, base)| tuned - base).collect()
+        };
+        let weights = difference(&tuned.numbers, &base.weights);
+        let bias = tuned.bias.as_deref().map(|bias| difference(bias, &base.bias));
+        let differs = |it: &[f32]| it.iter().any(|it| *it != 0.0);
+        let has_bias = bias.as_deref().is_some_and(differs);
+        if !differs(&weights) && !has_bias {
+            return Ok(());
+        }
+        let shape = PanelShape { element: Element::F32, ..base.shape };
+        let whole_bytes = shape.bytes()?;
+        let thin = factor(&weights, tuned.inner, tuned.columns, rank);
+        let thin = thin.filter(|_| !has_bias || bias.iter().flatten().all(|it| it.is_finite()));
+        let thin_bytes = |thin: &Thin| {
+            let numbers = thin.rank * (tuned.inner + tuned.columns);
+            (numbers + if has_bias { tuned.columns } else { 0 }) * size_of::<f32>()
+        };
+        let is_small = tuned.numbers.len() * size_of::<f32>() <= SMALL_BYTES;
+        let change = match thin {
+            Some(thin) if thin.rank == 0 => {
+                self.changed.biases += 1;
+                WeightChange::Same
+            }
+            Some(thin) if thin_bytes(&thin) < whole_bytes && !is_small => {
+                self.changed.thin += 1;
+                self.changed.rank = self.changed.rank.max(thin.rank);
+                let rank = thin.rank as u32;
+                let (down, up) = (self.push(thin.down.as_bytes()), self.push(thin.up.as_bytes()));
+                WeightChange::LowRank { rank, down, up }
+            }
+            _ => {
+                self.changed.whole += 1;
+                let mut panels = vec![];
+                shape.pack(&tuned.numbers, tuned.bias.as_deref(), &mut panels)?;
+                let panels = self.push(&panels);
+                WeightChange::Whole { lanes: shape.lanes as u32, panels }
+            }
+        };
+        let is_whole = matches!(change, WeightChange::Whole { .. });
+        let bias = bias.filter(|_| has_bias && !is_whole).map(|bias| self.push(bias.as_bytes()));
+        self.changes.matrices.push(MatrixChange { matrix: at, weights: change, bias });
+        Ok(())
+    }
+
+    /// Both have the same constants at the same places, of other values.
+    fn constants(&mut self, tuned: &Lowered, base: &[u8]) {
+        let mut places: Vec<(u64, u64)> = vec![];
+        for value in &tuned.plan.values {
+            let dims = value.shape.iter().map(|at| tuned.plan.dimensions.get(*at as usize));
+            let numbers = dims.map(|dim| dim.and_then(|dim| dim.number()));
+            let count = numbers.collect::<Option<Vec<u64>>>().map(|it| it.iter().product::<u64>());
+            if let (Place::Constant(at), Some(count)) = (value.place, count) {
+                places.push((at, count * value.kind.bytes() as u64));
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        for (start, bytes) in places {
+            let range = start as usize..(start + bytes) as usize;
+            let (Some(own), Some(its)) = (tuned.constants.get(range.clone()), base.get(range))
+            else {
+                continue;
+            };
+            if own != its {
+                let at = self.push(own);
+                self.changed.constants += 1;
+                self.changes.constants.push(ConstantChange { start, bytes, at });
+            }
+        }
+    }
+
+    fn finish(self) -> (Changes, Changed, Vec<u8>) {
+        let Self { mut changes, mut changed, numbers } = self;
+        changes.version = CHANGES_VERSION;
+        changed.bytes = numbers.len();
+        (changes, changed, numbers)
+    }
+}
+
+/// A matrix of a base as numbers.
+pub(crate) struct Unpacked {
+    /// How it is packed.
+    pub(crate) shape: PanelShape,
+    /// Row after row.
+    pub(crate) weights: Vec<f32>,
+    /// Zeros where there is none.
+    pub(crate) bias: Vec<f32>,
+}

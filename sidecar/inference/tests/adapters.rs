@@ -1,0 +1,242 @@
+//! Fine-tuned models as changes of a base.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod onnx;
+mod tuned;
+
+use artifact::{Identity, Mapped, Package, SectionKind};
+use inference::{
+    Backend, LoadError, Model, Pack, PackError, PackOver, TensorData,
+    changes::{CHANGES, ChangesError, NUMBERS},
+    cpu::CpuBackend,
+    pack, pack_over,
+    plan::WeightKind,
+};
+use onnx::{Is, Named};
+use proptest::prelude::*;
+use tuned::{MODELS, Noise, base_of, family, inputs, options};
+
+fn numbers(model: &dyn Model, seed: u64, rows: u64) -> Vec<f32> {
+    let answer = model.infer(inputs(model, rows, 5, &mut Noise::of(seed))).unwrap();
+    let TensorData::Fp32(numbers) = answer.tensors()[0].data() else { panic!("expected FP32") };
+    numbers.clone()
+}
+
+fn open(bytes: &[u8]) -> Package {
+    Package::open(Mapped::copied(bytes).unwrap()).unwrap()
+}
+
+#[test]
+fn an_adapter_answers_as_the_whole_fine_tuned_model_does() {
+    let backend = CpuBackend::default();
+    for model in MODELS {
+        let family = family(model, 2);
+        for (adapter, tuned) in family.iter().skip(1).zip(1..) {
+            let whole = pack(&onnx::bytes(&model(tuned)), &Pack::default()).unwrap();
+            let whole = backend.load(&Mapped::copied(&whole.bytes).unwrap()).unwrap();
+            let base = numbers(&*family[0], tuned, 9);
+            let (own, expected) = (numbers(&**adapter, tuned, 9), numbers(&*whole, tuned, 9));
+            let far = |a: &[f32], b: &[f32]| {
+                a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+            };
+            assert!(far(&own, &expected) < 1e-4, "{own:?} is not {expected:?}");
+            assert!(far(&own, &base) > 1e-2, "it answers as its base");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_is_small_and_says_whose_it_is_and_of_what_base() {
+    let base = base_of(tuned::mlp);
+    let identity = Identity {
+        tenant: Some("org_aa".to_owned()),
+        name: "delays".to_owned(),
+        version: "7".to_owned(),
+        trained_on: vec!["org_aa".to_owned()],
+    };
+    let tuned = onnx::bytes(&tuned::mlp(1));
+    let packed = pack_over(&base, &tuned, &PackOver { identity, ..options() }).unwrap();
+    let package = open(&packed.bytes);
+    package.verify().unwrap();
+    let header = package.header();
+    assert_eq!(header.base.as_ref(), Some(base.file().digest().as_bytes()));
+    assert_eq!(header.identity.tenant.as_deref(), Some("org_aa"));
+    assert_eq!(header.source, *tenancy::Digest::of(&tuned).as_bytes());
+    assert!(package.section(SectionKind::Source).is_none());
+    assert!(package.section(SectionKind::Plan).is_none());
+    // The head is as small whole; the first matrix, the gated ones and the scale are changed.
+    let changed = packed.changed;
+    assert_eq!((changed.thin, changed.rank, changed.whole, changed.constants), (3, 2, 1, 1));
+    let weights = 4 * (7 * 40 + 2 * 40 * 70 + 70 * 3);
+    assert!(changed.bytes < weights / 3, "{changed}");
+    let model = CpuBackend::default();
+    let model = model.load_over(package.file(), &model.load(base.file()).unwrap()).unwrap();
+    assert_eq!(model.signature().metadata["trained_on"], "org_aa");
+
+    let with = pack_over(&base, &tuned, &PackOver { with_source: true, ..options() }).unwrap();
+    assert_eq!(open(&with.bytes).section(SectionKind::Source), Some(&*tuned));
+    let again = pack_over(&base, &tuned, &PackOver { with_source: true, ..options() }).unwrap();
+    assert_eq!(again.bytes, with.bytes, "packing is not repeatable");
+}
+
+#[test]
+fn an_idle_adapter_takes_little_memory_of_its_own() {
+    for model in MODELS {
+        for adapter in &family(model, 1)[1..] {
+            assert!(adapter.private_bytes() <= 8 << 10, "{} bytes", adapter.private_bytes());
+            assert_eq!(adapter.mapped_bytes(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_base_with_narrow_weights_has_adapters_too() {
+    let narrow = Pack { weights: WeightKind::F16, largest_deviation: 0.1, ..Pack::default() };
+    let base = open(&pack(&onnx::bytes(&tuned::mlp(0)), &narrow).unwrap().bytes);
+    let packed = pack_over(&base, &onnx::bytes(&tuned::mlp(1)), &options()).unwrap();
+    assert!(packed.deviation.largest <= 1e-3, "{:?}", packed.deviation);
+}
+
+#[test]
+fn panels_of_another_processor_are_packed_again() {
+    let foreign = Pack { lanes: vec![kernels::lanes() / 2], ..Pack::default() };
+    let base = open(&pack(&onnx::bytes(&tuned::mlp(0)), &foreign).unwrap().bytes);
+    let packed = pack_over(&base, &onnx::bytes(&tuned::mlp(1)), &options()).unwrap();
+    assert!(packed.changed.whole > 0);
+    let backend = CpuBackend::default();
+    let loaded = backend.load(base.file()).unwrap();
+    let file = Mapped::copied(&packed.bytes).unwrap();
+    let over = backend.load_over(&file, &loaded).unwrap();
+    let own = &family(tuned::mlp, 1)[1];
+    assert_eq!(numbers(&*over, 3, 4), numbers(&**own, 3, 4));
+    assert!(over.private_bytes() > own.private_bytes());
+}
+
+fn refused(base: &Package, onnx: &[u8], options: &PackOver) -> PackError {
+    pack_over(base, onnx, options).map(|it| it.changed).unwrap_err()
+}
+
+#[test]
+fn what_is_no_fine_tuned_model_of_the_base_is_refused_with_the_difference() {
+    let base = base_of(tuned::mlp);
+    // Another graph, by its first step that differs.
+    let mut other = tuned::mlp(1);
+    other.graph.as_mut().unwrap().node[6].op_type = "Sigmoid".to_owned();
+    let error = refused(&base, &onnx::bytes(&other), &options());
+    assert!(matches!(error, PackError::OtherPlan { .. }), "{error}");
+    assert!(error.to_string().contains("step 3 is Unary { op: Sigmoid"), "{error}");
+    // Another signature.
+    let error = refused(&base, &onnx::bytes(&tuned::lookup(1)), &options());
+    assert!(error.to_string().contains("inputs"), "{error}");
+    // Nothing that a plan computes.
+    let by_tract = onnx::bytes(&onnx::convolution(Named("N")));
+    let error = refused(&base, &by_tract, &options());
+    assert!(error.to_string().contains("Conv"), "{error}");
+    let tract_base = open(&pack(&by_tract, &Pack::default()).unwrap().bytes);
+    let error = refused(&tract_base, &by_tract, &options());
+    assert!(matches!(error, PackError::Load(LoadError::NoBasePlan)), "{error}");
+    for rank in [0, 100_000] {
+        let error = refused(&base, &onnx::bytes(&tuned::mlp(1)), &PackOver { rank, ..options() });
+        assert!(matches!(error, PackError::Rank { .. }), "{error}");
+    }
+}
+
+#[test]
+fn changes_that_do_not_give_the_models_answers_are_refused() {
+    let base = base_of(tuned::mlp);
+    let tuned = onnx::bytes(&tuned::mlp(1));
+    // Rank two changed the matrices: rank one does not do.
+    let error = refused(&base, &tuned, &PackOver { rank: 1, ..options() });
+    let PackError::DeviatesFromTuned { found, .. } = error else { panic!("{error}") };
+    let enough = PackOver { rank: 1, largest_deviation: found, ..options() };
+    assert!(pack_over(&base, &tuned, &enough).is_ok());
+    // Weights that are no numbers give no answer that is near.
+    let mut broken = tuned::mlp(1);
+    let tensors = &mut broken.graph.as_mut().unwrap().initializer;
+    let tensor = tensors.iter_mut().find(|it| it.name == "w3").unwrap();
+    tensor.raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let error = refused(&base, &onnx::bytes(&broken), &options());
+    assert!(matches!(error, PackError::DeviatesFromTuned { .. }), "{error}");
+}
+
+#[test]
+fn an_adapter_runs_over_its_own_base_and_no_other() {
+    let (base, backend) = (base_of(tuned::mlp), CpuBackend::default());
+    let packed = pack_over(&base, &onnx::bytes(&tuned::mlp(1)), &options()).unwrap();
+    let file = Mapped::copied(&packed.bytes).unwrap();
+    let refusal = |file: &Mapped, base: &Mapped| {
+        let base = backend.load(base).unwrap();
+        backend.load_over(file, &base).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(backend.load(&file).map(|_| ()).unwrap_err(), LoadError::Base);
+    let other = base_of(tuned::lookup);
+    let error = refusal(&file, other.file());
+    let expected =
+        ChangesError::OtherBase { expected: *base.file().digest(), found: *other.file().digest() };
+    assert_eq!(error, LoadError::Changes(expected));
+    assert!(error.to_string().contains(&base.file().digest().to_string()), "{error}");
+    assert_eq!(refusal(base.file(), base.file()), LoadError::Changes(ChangesError::NoBase));
+    let by_tract = pack(&onnx::bytes(&onnx::convolution(Is(2))), &Pack::default()).unwrap();
+    let by_tract = Mapped::copied(&by_tract.bytes).unwrap();
+    assert_eq!(refusal(&file, &by_tract), LoadError::NoBasePlan);
+    let loaded = backend.load(base.file()).unwrap();
+    let over = backend.load_over(&file, &loaded).unwrap();
+    let twice = backend.load_over(&file, &over).map(|_| ()).unwrap_err();
+    assert_eq!(twice, LoadError::NoBasePlan);
+}
+
+/// An adapter whose changes are altered while its header is right, as whoever packs can make it.
+fn hostile(packed: &[u8], key: &str, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+    let mut bytes = packed.to_vec();
+    let package = open(packed);
+    let section = package
+        .header()
+        .sections
+        .iter()
+        .find(|it| it.kind() == Some(SectionKind::Delta) && it.key.as_str() == key)
+        .unwrap();
+    let (start, length) =
+        (section.offset.to_native() as usize, section.length.to_native() as usize);
+    for (at, value) in changes {
+        bytes[start + at.index(length)] = *value;
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Changes are data from outside: whatever they say, they are refused, fail, or answer something.
+    #[test]
+    fn hostile_changes_end_nothing_but_themselves(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        which in 0..MODELS.len(),
+        in_numbers in any::<bool>(),
+    ) {
+        let backend = CpuBackend::default();
+        let base = base_of(MODELS[which]);
+        let packed = PACKED.with(|all| all[which].clone());
+        let key = if in_numbers { NUMBERS } else { CHANGES };
+        let file = Mapped::copied(&hostile(&packed, key, &changes)).unwrap();
+        let loaded = backend.load(base.file()).unwrap();
+        if let Ok(model) = backend.load_over(&file, &loaded) {
+            let rows = inputs(&*model, 3, 2, &mut Noise::of(1));
+            let _ = model.infer(rows.clone());
+            let parts = [
+                inference::Part { model: &*loaded, rows: 1 },
+                inference::Part { model: &*model, rows: 2 },
+            ];
+            let _ = loaded.infer_together(&rows, &parts, &mut inference::Outputs::default());
+        }
+    }
+}
+
+thread_local! {
+    static PACKED: Vec<Vec<u8>> = MODELS
+        .iter()
+        .map(|model| {
+            let tuned = onnx::bytes(&model(1));
+            pack_over(&base_of(*model), &tuned, &options()).unwrap().bytes
+        })
+        .collect();
+}

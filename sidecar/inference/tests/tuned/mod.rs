@@ -1,0 +1,244 @@
+//! Models and fine-tuned ones of them.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::Arc;
+
+use artifact::{Mapped, Package};
+use inference::{
+    Backend, DataType, Inputs, Model, Pack, PackOver, Tensor, TensorData, cpu::CpuBackend, pack,
+    pack_over,
+};
+use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+
+use crate::onnx::{self, Element, Is, Named};
+
+/// Numbers that look random and are always the same (xorshift64*, Vigna 2016).
+pub struct Noise(u64);
+
+impl Noise {
+    pub fn of(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// From -1 to 1.
+    pub fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
+}
+
+/// The weights of a model: its base's where `tuned` is 0, and else what some tenant made of them.
+pub struct Weights {
+    pub tuned: u64,
+    pub tensors: Vec<TensorProto>,
+}
+
+impl Weights {
+    pub fn of(tuned: u64) -> Self {
+        Self { tuned, tensors: vec![] }
+    }
+
+    /// Adds a tensor. A matrix is tuned by a rank of two, anything else altogether.
+    pub fn add(&mut self, name: &str, dims: &[i64]) -> String {
+        let count = dims.iter().product::<i64>() as usize;
+        let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 + u64::from(byte));
+        let scale = match dims {
+            [inner, _] => (1.0 / *inner as f32).sqrt(),
+            _ => 0.5,
+        };
+        let mut numbers: Vec<f32> =
+            Noise::of(seed).floats(count).iter().map(|it| it * scale).collect();
+        if self.tuned > 0 {
+            let mut noise = Noise::of(seed ^ (self.tuned << 20));
+            if let [inner, columns] = *dims {
+                for _ in 0..2 {
+                    let (down, up) = (noise.floats(inner as usize), noise.floats(columns as usize));
+                    for (row, x) in numbers.chunks_mut(columns as usize).zip(&down) {
+                        row.iter_mut().zip(&up).for_each(|(to, y)| *to += 0.3 * scale * x * y);
+                    }
+                }
+            } else {
+                numbers.iter_mut().for_each(|it| *it += 0.1 * noise.float());
+            }
+        }
+        self.tensors.push(onnx::floats(name, dims, &numbers));
+        name.to_owned()
+    }
+}
+
+fn chain(ops: &[(&str, &[&str], &str)]) -> Vec<NodeProto> {
+    ops.iter().map(|(op, inputs, output)| onnx::node(op, inputs, output, vec![])).collect()
+}
+
+/// Two hidden layers, one of them gated, and a head.
+pub fn mlp(tuned: u64) -> ModelProto {
+    let mut weights = Weights::of(tuned);
+    for (name, dims) in [
+        ("w1", &[7, 40][..]),
+        ("b1", &[40]),
+        ("w2", &[40, 70]),
+        ("b2", &[70]),
+        ("gate", &[40, 70]),
+        ("w3", &[70, 3]),
+        ("b3", &[3]),
+        ("scale", &[1, 7]),
+    ] {
+        weights.add(name, dims);
+    }
+    let nodes = chain(&[
+        ("Mul", &["x", "scale"], "scaled"),
+        ("MatMul", &["scaled", "w1"], "h"),
+        ("Add", &["h", "b1"], "hb"),
+        ("Relu", &["hb"], "a"),
+        ("MatMul", &["a", "w2"], "h2"),
+        ("Add", &["h2", "b2"], "h2b"),
+        ("Tanh", &["h2b"], "t"),
+        ("MatMul", &["a", "gate"], "g"),
+        ("Sigmoid", &["g"], "s"),
+        ("Mul", &["t", "s"], "gated"),
+        ("MatMul", &["gated", "w3"], "o"),
+        ("Add", &["o", "b3"], "y"),
+    ]);
+    onnx::model(
+        vec![onnx::value("x", Element::Float, &[Named("N"), Is(7)])],
+        weights.tensors,
+        nodes,
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(3)])],
+    )
+}
+
+/// A table that is looked up in, beside a number.
+pub fn lookup(tuned: u64) -> ModelProto {
+    let mut weights = Weights::of(tuned);
+    for (name, dims) in
+        [("table", &[5, 6][..]), ("w1", &[7, 33]), ("b1", &[33]), ("w2", &[33, 1]), ("b2", &[1])]
+    {
+        weights.add(name, dims);
+    }
+    let mut nodes = vec![
+        onnx::node("Gather", &["table", "id"], "found", vec![onnx::int("axis", 0)]),
+        onnx::node("Concat", &["found", "number"], "all", vec![onnx::int("axis", 1)]),
+    ];
+    nodes.extend(chain(&[
+        ("MatMul", &["all", "w1"], "h"),
+        ("Add", &["h", "b1"], "hb"),
+        ("Relu", &["hb"], "a"),
+        ("MatMul", &["a", "w2"], "o"),
+        ("Add", &["o", "b2"], "y"),
+    ]));
+    onnx::model(
+        vec![
+            onnx::value("id", Element::Int64, &[Named("N")]),
+            onnx::value("number", Element::Float, &[Named("N"), Is(1)]),
+        ],
+        weights.tensors,
+        nodes,
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(1)])],
+    )
+}
+
+/// A layer of attention over sequences of any length, with a norm before it and a head after it.
+pub fn attention(tuned: u64) -> ModelProto {
+    let mut weights = Weights::of(tuned);
+    for (name, dims) in [
+        ("gamma", &[24][..]),
+        ("beta", &[24]),
+        ("wq", &[24, 24]),
+        ("wk", &[24, 24]),
+        ("wv", &[24, 24]),
+        ("wo", &[24, 24]),
+        ("bo", &[24]),
+        ("head", &[24, 2]),
+    ] {
+        weights.add(name, dims);
+    }
+    weights.tensors.push(onnx::floats("root", &[1], &[0.2]));
+    let mut nodes = vec![
+        onnx::node("ReduceMean", &["x"], "mean", vec![onnx::ints("axes", &[2])]),
+        onnx::node("Sub", &["x", "mean"], "centred", vec![]),
+        onnx::node("Mul", &["centred", "gamma"], "wide", vec![]),
+        onnx::node("Add", &["wide", "beta"], "normed", vec![]),
+    ];
+    nodes.extend(chain(&[
+        ("MatMul", &["normed", "wq"], "q"),
+        ("MatMul", &["normed", "wk"], "k"),
+        ("MatMul", &["normed", "wv"], "v"),
+    ]));
+    nodes.push(onnx::node("Transpose", &["k"], "kt", vec![onnx::ints("perm", &[0, 2, 1])]));
+    nodes.extend(chain(&[
+        ("MatMul", &["q", "kt"], "scores"),
+        ("Mul", &["scores", "root"], "small"),
+    ]));
+    nodes.push(onnx::node("Softmax", &["small"], "weights", vec![onnx::int("axis", 2)]));
+    nodes.extend(chain(&[
+        ("MatMul", &["weights", "v"], "seen"),
+        ("MatMul", &["seen", "wo"], "o"),
+        ("Add", &["o", "bo"], "ob"),
+        ("Add", &["ob", "x"], "res"),
+    ]));
+    let pooled = vec![onnx::ints("axes", &[1]), onnx::int("keepdims", 0)];
+    nodes.push(onnx::node("ReduceMax", &["res"], "pooled", pooled));
+    nodes.extend(chain(&[("MatMul", &["pooled", "head"], "y")]));
+    onnx::model(
+        vec![onnx::value("x", Element::Float, &[Named("N"), Named("S"), Is(24)])],
+        weights.tensors,
+        nodes,
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(2)])],
+    )
+}
+
+pub const MODELS: [fn(u64) -> ModelProto; 3] = [mlp, lookup, attention];
+
+pub fn base_of(model: fn(u64) -> ModelProto) -> Package {
+    let options = Pack { with_source: false, ..Pack::default() };
+    let packed = pack(&onnx::bytes(&model(0)), &options).unwrap();
+    Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap()
+}
+
+pub fn options() -> PackOver {
+    PackOver { rank: 4, largest_deviation: 1e-3, ..PackOver::default() }
+}
+
+/// A base and so many adapters of it.
+pub fn family(model: fn(u64) -> ModelProto, adapters: u64) -> Vec<Arc<dyn Model>> {
+    let (base, backend) = (base_of(model), CpuBackend::default());
+    let loaded = backend.load(base.file()).unwrap();
+    let over = |tuned: u64| {
+        let packed = pack_over(&base, &onnx::bytes(&model(tuned)), &options()).unwrap();
+        backend.load_over(&Mapped::copied(&packed.bytes).unwrap(), &loaded).unwrap()
+    };
+    let adapters: Vec<_> = (1..=adapters).map(over).collect();
+    [vec![Arc::clone(&loaded)], adapters].concat()
+}
+
+/// Inputs of so many rows, with `length` for each other open dimension.
+pub fn inputs(model: &dyn Model, rows: u64, length: u64, noise: &mut Noise) -> Inputs {
+    let tensors = model.signature().inputs.iter().map(|spec| {
+        let open = |(axis, dim): (usize, &i64)| match u64::try_from(*dim) {
+            Ok(dim) => dim,
+            Err(_) if axis == 0 => rows,
+            Err(_) => length,
+        };
+        let shape: Vec<u64> = spec.shape.iter().enumerate().map(open).collect();
+        let count = shape.iter().product::<u64>() as usize;
+        let data = match spec.datatype {
+            DataType::Fp32 => TensorData::Fp32(noise.floats(count)),
+            DataType::Int64 => {
+                TensorData::Int64((0..count).map(|_| (noise.next() % 5) as i64).collect())
+            }
+            other => panic!("a test with {other}"),
+        };
+        Tensor::new(&spec.name, shape, data).unwrap()
+    });
+    Inputs::new(tensors.collect()).unwrap()
+}
