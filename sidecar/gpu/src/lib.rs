@@ -18,6 +18,10 @@ mod placement;
 mod program;
 mod run;
 
+#[cfg(test)]
+#[path = "../../inference/tests/onnx/mod.rs"]
+mod onnx;
+
 pub use backend::GpuBackend;
 pub use device::{Adapter, Choice, Device, DeviceStats, Settings, adapters};
 pub use inference::DeviceError;

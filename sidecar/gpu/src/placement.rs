@@ -39,6 +39,9 @@ const TRIAL_EVERY: u32 = 256;
 const HOPELESS: f64 = 4.0;
 /// A mean is of about so many measurements: the later ones count more.
 const MEMORY: f64 = 16.0;
+/// A measurement counts for at most so many times the mean: a request that had to wait for a processor
+/// says nothing of its side.
+const MOST_ABOVE: f64 = 4.0;
 
 /// What requests of a model take on each side, by their batch. A value without clock or device.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +66,7 @@ struct Mean {
 
 impl Mean {
     fn add(&mut self, seconds: f64) {
+        let seconds = self.known().map_or(seconds, |mean| seconds.min(mean * MOST_ABOVE));
         self.count = self.count.saturating_add(1);
         self.seconds += (seconds - self.seconds) / f64::from(self.count).min(MEMORY);
     }
@@ -177,9 +181,9 @@ mod tests {
 
     fn measured(of: &[(u64, u64, u64)]) -> Placement {
         let mut placement = Placement::new(Mode::Measured);
-        for (rows, cpu, device) in of {
-            placement.record(Side::Cpu, *rows, millis(*cpu));
-            placement.record(Side::Device, *rows, millis(*device));
+        for (rows, cpu, device) in of.repeat(3) {
+            placement.record(Side::Cpu, rows, millis(cpu));
+            placement.record(Side::Device, rows, millis(device));
         }
         placement
     }
@@ -220,6 +224,17 @@ mod tests {
             device += u32::from(side == Side::Device);
         }
         assert!(device > 1_000, "{device} of 10000 on the device, which became faster");
+        assert_eq!(placement.choose(1), Side::Device);
+    }
+
+    #[test]
+    fn a_request_that_waited_moves_nothing_and_a_side_that_became_slow_is_left() {
+        let mut placement = measured(&[(1, 10, 20)]);
+        placement.record(Side::Cpu, 1, Duration::from_secs(60));
+        assert_eq!(placement.choose(1), Side::Cpu);
+        for _ in 0..100 {
+            placement.record(Side::Cpu, 1, Duration::from_secs(60));
+        }
         assert_eq!(placement.choose(1), Side::Device);
     }
 

@@ -8,7 +8,7 @@ use crate::{
     lines::Lines,
     matmul::MatMul,
     moves::{Copy, Gather},
-    product::Product,
+    product::{Delta, Product},
 };
 
 /// The first words of the arena. A kernel that finds a fault in the data, an index beyond its table,
@@ -98,6 +98,7 @@ pub struct Shader(Arc<Kernel>);
 pub(crate) enum Kernel {
     Elementwise(Chain),
     Product(Product),
+    Delta(Delta),
     MatMul(MatMul),
     Copy(Copy),
     Gather(Gather),
@@ -121,6 +122,7 @@ impl Shader {
         match &*self.0 {
             Kernel::Elementwise(chain) => chain.wgsl(),
             Kernel::Product(product) => product.wgsl(),
+            Kernel::Delta(delta) => delta.wgsl(),
             Kernel::MatMul(product) => product.wgsl(),
             Kernel::Copy(copy) => copy.wgsl(),
             Kernel::Gather(gather) => gather.wgsl(),
@@ -141,6 +143,7 @@ impl Shader {
         match &*self.0 {
             Kernel::Elementwise(chain) => chain.name(),
             Kernel::Product(product) => product.name(),
+            Kernel::Delta(delta) => delta.name(),
             Kernel::MatMul(product) => product.name(),
             Kernel::Copy(copy) => copy.name(),
             Kernel::Gather(gather) => gather.name(),

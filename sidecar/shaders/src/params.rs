@@ -11,6 +11,11 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    /// How many words there are before the tables.
+    pub(crate) const fn len(&self) -> usize {
+        self.words.len()
+    }
+
     pub(crate) fn push(&mut self, number: impl TryInto<u32>) -> Result<(), Unsupported> {
         let word = number.try_into();
         self.words.push(word.map_err(|_| Unsupported::new("a number beyond 32 bits"))?);

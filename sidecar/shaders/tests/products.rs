@@ -4,6 +4,7 @@
 mod support;
 
 use inference::plan::{Binary, Dimension, Kind, Step, Term, Unary, WeightKind};
+use shaders::{Delta, Group, Limits, Part};
 use support::{Batch, Case, Is, alone, together, validate_all};
 
 #[test]
@@ -83,5 +84,53 @@ fn products_of_two_tensors_are_shaders() {
                 validate_all(&dispatches);
             }
         }
+    }
+}
+
+#[test]
+fn what_models_add_to_a_product_is_a_dispatch_for_all_of_them() {
+    let mut case = Case::new();
+    let matrix = case.matrix(30, 20, true, WeightKind::F32);
+    let input = case.input(Kind::F32, &[Batch, Is(30)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(20)]);
+    case.step(Step::Product { input, matrix, output, relu: true });
+    let case = case.answer(output);
+    let delta = |at: u64| Delta { matrix, rank: 4, down: at, up: at + 128, bias: None };
+    let (one, two) = ([delta(1 << 18)], [delta(1 << 19)]);
+    let part = |rows, deltas| Part { rows, deltas, ..Part::default() };
+    let mut shape = alone(8);
+    shape.parts = vec![part(3, &one[..]), part(1, &[]), part(4, &two[..])];
+    let dispatches = case.steps(&shape).unwrap();
+    assert_eq!(dispatches.len(), 2);
+    assert_eq!(dispatches[1].workgroups, [1, 8, 1]);
+    validate_all(&dispatches);
+    // Far apart in the slab, each is bound for itself.
+    let far = [Delta { up: support::SLOT_WORDS - 80, ..delta(support::SLOT_WORDS - 256) }];
+    shape.parts = vec![part(3, &one[..]), part(5, &far[..])];
+    let narrow = Limits { binding_bytes: 1 << 20, ..support::roomy() };
+    let dispatches = case.run(&shape, &[Group::single(0)], &narrow).unwrap();
+    assert_eq!(dispatches.len(), 3);
+    assert!(dispatches.iter().all(|it| (it.fixed.end - it.fixed.start) * 4 <= 1 << 20));
+    // What does not lie in the slab is refused.
+    let outside = [delta(support::SLOT_WORDS)];
+    shape.parts = vec![part(8, &outside[..])];
+    assert!(case.steps(&shape).is_err());
+}
+
+#[test]
+fn a_matrix_that_is_not_bound_at_once_is_taken_panels_by_panels() {
+    let mut case = Case::new();
+    let matrix = case.matrix(500, 250, true, WeightKind::F32);
+    let input = case.input(Kind::F32, &[Batch, Is(500)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(250)]);
+    case.step(Step::Product { input, matrix, output, relu: true });
+    let case = case.answer(output);
+    let narrow = Limits { binding_bytes: 1 << 17, ..support::roomy() };
+    for batch in [1, 100] {
+        let dispatches = case.run(&alone(batch), &[Group::single(0)], &narrow).unwrap();
+        assert!(dispatches.len() >= 4);
+        let columns: u32 = dispatches.iter().map(|it| it.params[4]).sum();
+        assert_eq!(columns, 250);
+        validate_all(&dispatches);
     }
 }

@@ -31,6 +31,9 @@ pub struct Settings {
     pub choice: Choice,
     /// The most bytes of its memory that are taken, for weights and for runs.
     pub budget_bytes: u64,
+    /// The most bytes of it that one run takes. A request that needs more is answered by several runs,
+    /// where its rows can be told apart, and else by the CPU.
+    pub run_bytes: u64,
     /// How long a submission may take before the device is taken for hung.
     pub hang_after: Duration,
     /// How long after a loss the device is opened again; twice as long after each time that fails.
@@ -44,6 +47,7 @@ impl Default for Settings {
         Self {
             choice: Choice::Auto,
             budget_bytes: 1 << 30,
+            run_bytes: u64::MAX,
             hang_after: Duration::from_secs(10),
             reopen_after: Duration::from_millis(500),
             pipelines: None,

@@ -33,6 +33,8 @@ pub(crate) struct Opened {
     pub(crate) queue: wgpu::Queue,
     pub(crate) adapter: Adapter,
     pub(crate) limits: shaders::Limits,
+    /// The most bytes of an arena.
+    pub(crate) run_bytes: u64,
     /// The most bytes of one buffer.
     pub(crate) buffer_bytes: u64,
     /// How long a tick of its clock is, where it tells how long kernels take.
@@ -96,6 +98,7 @@ impl Opened {
         Ok(Arc::new(Self {
             adapter: Adapter::of(index, &info),
             limits: limits_of(&limits, features, &chosen.cooperative_matrix_properties()),
+            run_bytes: settings.run_bytes.min(limits.max_storage_buffer_binding_size),
             buffer_bytes: limits.max_buffer_size,
             tick_nanoseconds: tick.then(|| queue.get_timestamp_period()),
             bindings,

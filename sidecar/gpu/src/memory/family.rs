@@ -78,7 +78,8 @@ impl Family {
         if !is_large {
             let most = opened.limits.binding_bytes.min(opened.buffer_bytes).min(MOST_SHARED_BYTES);
             for slab in slabs.iter() {
-                if let Some(range) = slab.lock().take(opened, words, most / WORD_BYTES)? {
+                let taken = slab.lock().take(opened, words, most / WORD_BYTES)?;
+                if let Some(range) = taken {
                     return Slab::filled(slab, range, fill);
                 }
             }

@@ -4,6 +4,8 @@ mod blueprint;
 mod measure;
 mod resident;
 mod together;
+#[cfg(test)]
+mod zeroed;
 
 use std::{
     any::Any,

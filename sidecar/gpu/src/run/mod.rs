@@ -74,6 +74,10 @@ pub(crate) fn run(
         .bind(plan, inputs, job.model.limits())
         .map_err(|error| RunError::Infer(InferError::Failed { detail: error.to_string() }))?;
     let layout = Layout::of(plan, &frame, &job.program.inputs)?;
+    let (limit, found) = (job.opened.run_bytes, layout.words * WORD_BYTES);
+    if found > limit {
+        return Err(DeviceError::TooLarge { what: "run", limit, found }.into());
+    }
     let arena = job.opened.pools.arenas.take(job.opened, layout.words * WORD_BYTES)?;
     let mut running = Running {
         job,

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod answers;
+mod failures;
+mod keeping;
+mod models;
 #[path = "../../../inference/tests/onnx/mod.rs"]
 mod onnx;
 mod support;
+mod together;

@@ -13,8 +13,8 @@ use super::{
     run::{self, Own, Parts, Shared, Steps},
 };
 use crate::{
-    InferError, Inputs, Limits, LoadError, Model, Outputs, Part, Signature, TensorSpec, join,
-    plan::PackedPlan,
+    InferError, Inputs, Limits, LoadError, Model, Outputs, Part, Signature, TensorSpec,
+    changes::PackedChanges, join, plan::PackedPlan,
 };
 
 /// What a model takes in memory beside its signature and its file, rounded up.
@@ -82,8 +82,8 @@ impl PlannedModel {
             let shared = Shared { matrices: base.matrices(), helpers, parts };
             run::run(base.plan(), shared, inputs, base.limits(), &mut workspace)?;
             outputs.write(batch, &self.signature, |at| {
-                let value = base.plan().plan().outputs.get(at);
-                let value = value.map_or(u32::MAX, |it| it.to_native());
+                let value =
+                    base.plan().plan().outputs.get(at).map_or(u32::MAX, |it| it.to_native());
                 workspace.output(base.plan(), inputs, value, parts).map_err(run::failed)
             })?;
             base.workspaces().give_back(workspace);
@@ -94,9 +94,22 @@ impl PlannedModel {
 }
 
 impl PlannedModel {
-    /// The plan, with the package that it is in: of an adapter, its base's.
+    /// The plan, with the package that it is in: the base's where it is an adapter.
     pub fn plan(&self) -> &PackedPlan {
         self.base.plan()
+    }
+
+    /// What it changes of its base, where it has one.
+    pub fn changes(&self) -> Option<&PackedChanges> {
+        self.adapter().map(Adapter::changes)
+    }
+
+    /// Whether its rows may be run with those of others of its base.
+    pub fn is_joinable(&self) -> bool {
+        match &self.adapter {
+            Some(adapter) => adapter.is_joinable(),
+            None => self.base.rows().is_some(),
+        }
     }
 
     /// What every request is held to.
@@ -106,11 +119,9 @@ impl PlannedModel {
 
     /// Its steps, to be done one at a time.
     pub fn steps(&self) -> Steps<'_> {
-        let base = &*self.base;
-        let parts = Parts::All(Own(self.adapter()));
-        let shared =
-            Shared { matrices: base.matrices(), helpers: &base.workspaces().helpers, parts };
-        Steps { plan: base.plan(), shared, scratch: kernels::Scratch::default() }
+        let (matrices, helpers) = (self.base.matrices(), &self.base.workspaces().helpers);
+        let shared = Shared { matrices, helpers, parts: Parts::All(Own(self.adapter())) };
+        Steps { plan: self.base.plan(), shared, scratch: kernels::Scratch::default() }
     }
 }
 
@@ -134,11 +145,7 @@ impl Model for PlannedModel {
     }
 
     fn family(&self) -> Option<Digest> {
-        let is_joinable = match &self.adapter {
-            Some(adapter) => adapter.is_joinable(),
-            None => self.base.rows().is_some(),
-        };
-        is_joinable.then(|| self.base.digest())
+        self.is_joinable().then(|| self.base.digest())
     }
 
     fn infer_together(

@@ -3,20 +3,19 @@
 use super::{ArchivedPlace, MAX_RANK, PackedPlan};
 use crate::{Inputs, Limits, Tensor};
 
-/// The dimensions of a plan in one run, the lengths of its values, and which tensor of the request is
-/// which input. It is used again for the next run and then allocates nothing.
+/// What a plan comes to in one run, and which tensor of the request is which input. It is used again
+/// for the next run and then allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Frame {
-    sizes: Sizes,
+    pub(crate) sizes: Sizes,
     order: Vec<usize>,
 }
 
-/// What the symbols of a plan come to in one run, or in a part of its rows.
+/// What the symbols of a plan come to in one run, or in a part of its rows, and what follows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sizes {
+pub struct Sizes {
     pub(crate) symbols: Vec<i64>,
     dimensions: Vec<usize>,
-    /// The bytes of each value.
     lengths: Vec<usize>,
 }
 
@@ -57,15 +56,13 @@ impl Frame {
             let named = |it: &Tensor| it.name() == input.name.as_str();
             self.order.push(inputs.tensors().iter().position(named).ok_or_else(missing)?);
         }
-        let mut symbols = std::mem::take(&mut self.sizes.symbols);
-        symbols.clear();
+        self.sizes.symbols.clear();
         for symbol in plan.plan().symbols.iter() {
             let tensor = self.input(inputs, symbol.input.to_native()).ok_or_else(missing)?;
             let dimension = tensor.shape().get(symbol.axis.to_native() as usize);
             let value = dimension.and_then(|it| i64::try_from(*it).ok()).ok_or_else(missing)?;
-            symbols.push(value);
+            self.sizes.symbols.push(value);
         }
-        self.sizes.symbols = symbols;
         self.sizes.evaluate(plan)?;
         let limit = limits.max_tensor_bytes;
         for (value, bytes) in plan.plan().values.iter().zip(&self.sizes.lengths) {
@@ -77,7 +74,8 @@ impl Frame {
         Ok(())
     }
 
-    pub(crate) const fn sizes(&self) -> &Sizes {
+    /// What everything comes to.
+    pub const fn sizes(&self) -> &Sizes {
         &self.sizes
     }
 
@@ -86,23 +84,15 @@ impl Frame {
         &self.sizes.dimensions
     }
 
-    /// A dimension of the plan.
+    /// As [`Sizes::shape`].
     ///
     /// # Errors
-    /// [`FrameError::Plan`] where there is none.
-    pub fn dimension(&self, at: u32) -> Result<usize, FrameError> {
-        self.sizes.dimension(at)
-    }
-
-    /// The dimensions of a value.
-    ///
-    /// # Errors
-    /// [`FrameError::Plan`] where there is none, or it has more than [`MAX_RANK`].
+    /// As of it.
     pub fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, FrameError> {
         self.sizes.shape(plan, value)
     }
 
-    /// How many bytes the elements of a value take in memory: none where it is text.
+    /// As [`Sizes::length`].
     pub fn bytes(&self, value: u32) -> Option<usize> {
         self.sizes.length(value)
     }
@@ -154,17 +144,20 @@ impl Sizes {
         Ok(())
     }
 
-    pub(crate) fn dimension(&self, at: u32) -> Result<usize, FrameError> {
+    /// A dimension of the plan.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] where there is none.
+    pub fn dimension(&self, at: u32) -> Result<usize, FrameError> {
         let found = self.dimensions.get(at as usize).copied();
         found.ok_or(FrameError::Plan { what: "a dimension that there is not" })
     }
 
-    pub(crate) fn length(&self, value: u32) -> Option<usize> {
-        self.lengths.get(value as usize).copied()
-    }
-
-    /// The dimensions of a value. None has more than [`MAX_RANK`].
-    pub(crate) fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, FrameError> {
+    /// The dimensions of a value.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] where there is none, or it has more than [`MAX_RANK`].
+    pub fn shape(&self, plan: &PackedPlan, value: u32) -> Result<Shape, FrameError> {
         let none = FrameError::Plan { what: "a value that there is not" };
         let value = plan.plan().value(value).ok_or(none)?;
         let mut shape = Shape::default();
@@ -172,6 +165,11 @@ impl Sizes {
             shape.push(self.dimension(at.to_native())?)?;
         }
         Ok(shape)
+    }
+
+    /// How many bytes the elements of a value take in memory: none where it is text.
+    pub fn length(&self, value: u32) -> Option<usize> {
+        self.lengths.get(value as usize).copied()
     }
 }
 

@@ -24,8 +24,7 @@ pub use archived::PackedPlan;
 pub use check::PlanError;
 pub(crate) use difference::difference;
 pub use dimension::{Dimension, Term};
-pub(crate) use frame::Sizes;
-pub use frame::{Frame, FrameError, Shape};
+pub use frame::{Frame, FrameError, Shape, Sizes};
 pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
     ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
@@ -110,7 +109,7 @@ impl Kind {
 }
 
 impl ArchivedKind {
-    /// Bytes of one element in memory; texts take none of a run's.
+    /// As of [`Kind::bytes`].
     pub const fn bytes(self) -> usize {
         match self {
             Self::Text => 0,

@@ -17,6 +17,32 @@ fn f_exp(x: f32) -> f32 {
     return exp(x);
 }
 
+// A number above 0 that is finite, as one from 0.707 to 1.414 and a power of 2.
+fn parts(x: f32) -> vec2<f32> {
+    var word = bitcast<u32>(x);
+    var power = 0.0;
+    if (word < 0x800000u) {
+        // A subnormal number's bits are the number, in units of 2^-149.
+        word = bitcast<u32>(f32(word));
+        power = -149.0;
+    }
+    power += f32(word >> 23u) - 127.0;
+    let near = bitcast<f32>((word & 0x7fffffu) | 0x3f800000u);
+    if (near > 1.41421356) {
+        return vec2<f32>(near * 0.5, power + 1.0);
+    }
+    return vec2<f32>(near, power);
+}
+
+// The rest of the natural logarithm of 1 + x, behind x itself.
+fn near_ln(x: f32) -> f32 {
+    let z = x * x;
+    var p = ((7.0376836292e-2 * x - 1.1514610310e-1) * x + 1.1676998740e-1) * x - 1.2420140846e-1;
+    p = ((p * x + 1.4249322787e-1) * x - 1.6668057665e-1) * x + 2.0000714765e-1;
+    p = (p * x - 2.4999993993e-1) * x + 3.3333331174e-1;
+    return p * x * z - 0.5 * z;
+}
+
 fn f_ln(x: f32) -> f32 {
     let word = bitcast<u32>(x);
     if ((word & 0x7fffffffu) == 0u) {
@@ -28,10 +54,9 @@ fn f_ln(x: f32) -> f32 {
     if (word == 0x7f800000u) {
         return x;
     }
-    if (word < 0x800000u) {
-        return log(f32(word)) - 103.278929;
-    }
-    return log(x);
+    let it = parts(x);
+    let rest = near_ln(it.x - 1.0) - 2.12194440e-4 * it.y;
+    return (it.x - 1.0 + rest) + 0.693359375 * it.y;
 }
 
 fn f_ln_1p(x: f32) -> f32 {
@@ -171,12 +196,47 @@ fn f_atan(x: f32) -> f32 {
     return signed(base + ((p - 3.33329491539e-1) * z * t + t), x);
 }
 
-// The rest of x after as many quarter turns as there are, and how many those are, by four. Beyond 1e5
-// it loses digits.
+// The rest of a finite x after as many quarter turns as there are, and how many those are, by four.
 fn quarter(x: f32) -> vec2<f32> {
+    if (f_abs(x) > 1.0e5) {
+        return far_quarter(x);
+    }
     let n = round(x * 0.636619772);
     let r = ((x - n * 1.5703125) - n * 4.837512969970703e-4) - n * 7.54978995489188e-8;
     return vec2<f32>(r, n - 4.0 * floor(n * 0.25));
+}
+
+// The same by Payne and Hanek's reduction: x times as many digits of 2 / pi as there have to be.
+fn far_quarter(x: f32) -> vec2<f32> {
+    var digits = array<u32, 7>(
+        0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0u);
+    let word = bitcast<u32>(x);
+    let mantissa = (word << 8u) | 0x80000000u;
+    let exponent = ((word >> 23u) & 255u) - 126u;
+    let i = min(exponent >> 5u, 4u);
+    let shift = exponent & 31u;
+    var high = select(0u, digits[max(i, 1u) - 1u], i > 0u);
+    var middle = digits[i];
+    var low = digits[i + 1u];
+    if (shift > 0u) {
+        high = (high << shift) | (middle >> (32u - shift));
+        middle = (middle << shift) | (low >> (32u - shift));
+        low = (low << shift) | (digits[i + 2u] >> (32u - shift));
+    }
+    let last = i64_mul(vec2<u32>(mantissa, 0u), vec2<u32>(low, 0u));
+    var turns = i64_add(i64_mul(vec2<u32>(mantissa, 0u), vec2<u32>(middle, 0u)), vec2<u32>(last.y, 0u));
+    turns.y += mantissa * high;
+    var quarters = turns.y >> 30u;
+    turns.y &= 0x3fffffffu;
+    if ((turns.y & 0x20000000u) != 0u) {
+        turns.y -= 0x40000000u;
+        quarters += 1u;
+    }
+    let rest = i64_to_f(turns) * 3.4061215800e-19;
+    if (x < 0.0) {
+        return vec2<f32>(-rest, f32((4u - quarters) & 3u));
+    }
+    return vec2<f32>(rest, f32(quarters & 3u));
 }
 
 fn small_sin(x: f32) -> f32 {
@@ -255,24 +315,36 @@ fn f_pow(x: f32, y: f32) -> f32 {
     var size = 1.0;
     if (a == 0.0 || bitcast<u32>(a) == 0x7f800000u) {
         size = select(infinity(), 0.0, (a == 0.0) == (y > 0.0));
-    } else if (a != 1.0) {
-        if (is_negative && !is_whole) {
-            return not_a_number();
-        }
+    } else if (is_negative && !is_whole) {
+        return not_a_number();
+    } else if (bitcast<u32>(f_abs(y)) == 0x7f800000u) {
+        size = select(select(0.0, infinity(), (a > 1.0) == (y > 0.0)), 1.0, a == 1.0);
+    } else {
         size = power(a, y);
     }
     return select(size, f_neg(size), is_negative && is_odd);
 }
 
-// For numbers above 0 that are finite and not 1.
+// A number above 0 that is finite, to a finite power. The logarithm has no more digits than a number
+// has, so that large results are right to 5 digits.
 fn power(a: f32, y: f32) -> f32 {
-    let l = y * log2(a);
-    if (l >= 128.0) {
+    let it = parts(a);
+    let near = it.x - 1.0;
+    let fine = y * ((near + near_ln(near)) * 1.44269504);
+    let whole = y * it.y;
+    let all = whole + fine;
+    if (all > 128.0) {
         return infinity();
     }
-    if (l < -150.0) {
+    if (all < -150.0) {
         return 0.0;
     }
-    let h = exp2(0.5 * l);
-    return h * h;
+    let n = round(all);
+    let x = (whole - n) + fine;
+    var p = (1.535336188319500e-4 * x + 1.339887440266574e-3) * x + 9.618437357674640e-3;
+    p = ((p * x + 5.550332471162809e-2) * x + 2.402264791363012e-1) * x + 6.931472028550421e-1;
+    let first = i32(n) / 2;
+    let second = i32(n) - first;
+    let scale = bitcast<f32>(u32(first + 127) << 23u);
+    return (p * x + 1.0) * scale * bitcast<f32>(u32(second + 127) << 23u);
 }

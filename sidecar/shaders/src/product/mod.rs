@@ -5,6 +5,8 @@
 //! taken panels by panels.
 
 mod blocks;
+mod delta;
+mod deltas;
 mod plan;
 mod rows;
 mod weights;
@@ -13,6 +15,7 @@ use std::fmt::Write;
 
 use inference::plan::{ArchivedPlan, ArchivedStep};
 
+pub(crate) use delta::Delta;
 pub(crate) use weights::Packing;
 
 use crate::{

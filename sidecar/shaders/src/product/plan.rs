@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use inference::plan::ArchivedStep;
 
-use super::{Packing, Product, Tile};
+use super::{Packing, Product, Tile, deltas::Deltas};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported, Weight,
     chain::Built,
@@ -25,8 +25,11 @@ pub(super) struct Planned<'a, 'r> {
     columns: usize,
     input: u32,
     output: u32,
+    /// Where the output goes once it is finished.
+    finished: u32,
     relu: bool,
     finish: Option<Built>,
+    deltas: Option<Deltas<'a>>,
     /// Rows that follow one another and are multiplied with the same weights.
     spans: Vec<Span>,
 }
@@ -75,12 +78,12 @@ impl<'a, 'r> Planned<'a, 'r> {
             [] => None,
             rest => Some(Built::new(run, rest, Some(output_value))?),
         };
-        let mut output = *output;
+        let mut finished = *output;
         if let Some(finish) = &finish {
             if finish.output.kind != Kind::F32 || finish.output.count != to.count {
                 return Err(Unsupported::new("what follows a product is no F32 of its size"));
             }
-            output = finish.written_at()?;
+            finished = finish.written_at()?;
         }
         let spans = match run.fixed(Weight::Matrix(matrix), words)? {
             Fixed::Same(weights) => vec![Span { first: 0, rows, weights }],
@@ -98,9 +101,11 @@ impl<'a, 'r> Planned<'a, 'r> {
             inner,
             columns,
             input: *input,
-            output,
+            output: *output,
+            finished,
             relu: *relu,
             finish,
+            deltas: Deltas::of(run, matrix, [rows, inner, columns])?,
             spans,
         })
     }
@@ -120,6 +125,11 @@ impl<'a, 'r> Planned<'a, 'r> {
         }
         let mut dispatches = vec![];
         self.split(tile, &tiles, 0..self.panels, &mut dispatches)?;
+        if let Some(deltas) = &self.deltas {
+            let places = [self.input, self.output, self.finished];
+            let finish = self.finish.as_ref();
+            deltas.dispatches(self.run, self.limits, places, self.relu, finish, &mut dispatches)?;
+        }
         Ok(dispatches)
     }
 
@@ -146,6 +156,11 @@ impl<'a, 'r> Planned<'a, 'r> {
         Tile::Blocks { rows: 32, columns: 32, each: [4, 4] }
     }
 
+    /// What is computed of each element, where nothing is added before.
+    fn own_finish(&self) -> Option<&Built> {
+        self.finish.as_ref().filter(|_| self.deltas.is_none())
+    }
+
     /// Tiles over some panels in as few dispatches as bindings and workgroup counts let be.
     fn split(
         &self,
@@ -160,7 +175,7 @@ impl<'a, 'r> Planned<'a, 'r> {
             let at = |panel: u64| it.weights + panel * self.panel_words;
             at(panels.start)..at(panels.end)
         });
-        let finish = self.finish.iter().flat_map(Built::ranges);
+        let finish = self.own_finish().into_iter().flat_map(Built::ranges);
         let window = Window::over(self.run, self.limits, own.chain(finish));
         if let Some(window) = window
             && tiles.len() <= most
@@ -214,7 +229,7 @@ impl<'a, 'r> Planned<'a, 'r> {
         let end = column(panels.end).ok_or_else(too_large)?;
         let mut params = Params::default();
         params.push(self.input)?;
-        params.push(self.output)?;
+        params.push(if self.deltas.is_some() { self.output } else { self.finished })?;
         params.push(self.inner)?;
         params.push(self.columns)?;
         params.push(end - first)?;
@@ -230,11 +245,12 @@ impl<'a, 'r> Planned<'a, 'r> {
         }
         params.push_table(table);
         let mut chain = None;
-        if let Some(finish) = &self.finish {
+        if let Some(finish) = self.own_finish() {
             finish.push(self.run, window, &mut params)?;
             chain = Some(finish.chain.clone());
         }
-        let product = Product { packing: self.packing, tile, relu: self.relu, finish: chain };
+        let relu = self.relu && self.deltas.is_none();
+        let product = Product { packing: self.packing, tile, relu, finish: chain };
         let count = |number: usize| u32::try_from(number).map_err(|_| too_large());
         Ok(Dispatch {
             shader: Shader::new(Kernel::Product(product)),

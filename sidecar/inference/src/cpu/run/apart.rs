@@ -87,31 +87,32 @@ impl Workspace {
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
-        let Self { places, memory, scratch, apart } = self;
-        let sizes = places.frame.sizes();
+        let Self { frame, slots, memory, scratch, apart } = self;
         if let ArchivedStep::Product { input, matrix, relu, .. } = step {
-            let window = Window::all(&places.frame);
-            let (from, output) = Operands::around(plan, inputs, places, window, memory, step)?;
+            let window = Window { sizes: &frame.sizes, cut: None, own: Default::default() };
+            let (from, output) =
+                Operands::around(plan, inputs, frame, slots, window, memory, step)?;
             let finish = if *relu { Finish::Relu } else { Finish::None };
             Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
-            places.wrote(plan, step);
+            slots.wrote(plan, &frame.sizes, step);
             return Ok(());
         }
         let all = shared.parts.rows();
         for Rows { range, own } in shared.parts.iter() {
             let (sizes, cut) = if range == (0..all) {
-                (sizes, None)
+                (&frame.sizes, None)
             } else {
-                let at = apart.find(plan, sizes, range.len())?;
+                let at = apart.find(plan, &frame.sizes, range.len())?;
                 let nowhere = Fault::Plan { what: "a part that there is not" };
                 let (_, sizes) = apart.sizes.get(at).ok_or(nowhere)?;
                 (sizes, Some((range, all)))
             };
             let window = Window { sizes, cut, own };
-            let (from, output) = Operands::around(plan, inputs, places, window, memory, step)?;
+            let (from, output) =
+                Operands::around(plan, inputs, frame, slots, window, memory, step)?;
             super::dispatch(step, &from, output, scratch, shared)?;
         }
-        places.wrote(plan, step);
+        slots.wrote(plan, &frame.sizes, step);
         Ok(())
     }
 }

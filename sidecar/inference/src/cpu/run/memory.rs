@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     Inputs, Limits, Tensor, TensorData,
-    plan::{ArchivedKind, ArchivedPlace, ArchivedStep, Frame, FrameError, PackedPlan, Shape},
+    plan::{
+        ArchivedKind, ArchivedPlace, ArchivedStep, Frame, FrameError, PackedPlan, Shape, Sizes,
+    },
 };
 
 /// Slots start at multiples of so many bytes.
@@ -38,19 +40,19 @@ pub(in crate::cpu) enum Fault {
 /// allocates nothing, once it has seen the largest of them.
 #[derive(Debug, Default)]
 pub(in crate::cpu) struct Workspace {
-    pub(super) places: Places,
+    pub(super) frame: Frame,
+    pub(super) slots: Slots,
     /// 64-bit numbers, so that what starts at a multiple of 8 bytes can be any number.
     pub(super) memory: Vec<u64>,
     pub(super) scratch: Scratch,
     pub(super) apart: super::apart::Apart,
 }
 
-/// Where everything is in one run.
+/// Where the slots of a run are in its memory.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    pub(super) frame: Frame,
-    slots: Vec<Range<usize>>,
-    /// How many bytes of each slot this run wrote. What lies beyond is another request's.
+pub(super) struct Slots {
+    ranges: Vec<Range<usize>>,
+    /// How many bytes of each this run wrote. What lies beyond is another request's.
     written: Vec<usize>,
 }
 
@@ -66,21 +68,21 @@ impl Workspace {
         inputs: &Inputs,
         limits: Limits,
     ) -> Result<(), Fault> {
-        let places = &mut self.places;
-        places.frame.bind(plan, inputs, limits)?;
-        places.slots.clear();
-        places.slots.resize(plan.plan().slots.to_native() as usize, 0..0);
-        places.written.clear();
-        places.written.resize(places.slots.len(), 0);
+        self.frame.bind(plan, inputs, limits)?;
+        let Slots { ranges, written } = &mut self.slots;
+        ranges.clear();
+        ranges.resize(plan.plan().slots.to_native() as usize, 0..0);
+        written.clear();
+        written.resize(ranges.len(), 0);
         for (at, value) in plan.plan().values.iter().enumerate() {
             if let ArchivedPlace::Slot(slot) = &value.place
-                && let Some(slot) = places.slots.get_mut(slot.to_native() as usize)
+                && let Some(slot) = ranges.get_mut(slot.to_native() as usize)
             {
-                slot.end = slot.end.max(places.frame.bytes(at as u32).unwrap_or(0));
+                slot.end = slot.end.max(self.frame.bytes(at as u32).unwrap_or(0));
             }
         }
         let mut end = 0_usize;
-        for slot in &mut places.slots {
+        for slot in ranges {
             *slot = end..end + slot.end;
             end = slot.end.next_multiple_of(SLOT_ALIGNMENT);
         }
@@ -104,11 +106,11 @@ impl Workspace {
         inputs: &Inputs,
         step: &ArchivedStep,
     ) -> Result<(), Fault> {
-        let window = Window::all(&self.places.frame);
-        let (from, output) =
-            Operands::around(plan, inputs, &self.places, window, &mut self.memory, step)?;
-        super::dispatch(step, &from, output, &mut self.scratch, shared)?;
-        self.places.wrote(plan, step);
+        let Self { frame, slots, memory, scratch, .. } = self;
+        let window = Window { sizes: &frame.sizes, cut: None, own: Own::default() };
+        let (from, output) = Operands::around(plan, inputs, frame, slots, window, memory, step)?;
+        super::dispatch(step, &from, output, scratch, shared)?;
+        slots.wrote(plan, &frame.sizes, step);
         Ok(())
     }
 
@@ -122,44 +124,55 @@ impl Workspace {
     ) -> Result<(Shape, &'a [u8]), Fault> {
         let before = self.memory.as_bytes();
         let written = before.len()..before.len();
-        let (places, after) = (&self.places, &[][..]);
-        let frame = &places.frame;
+        let (frame, slots, after) = (&self.frame, &self.slots, &[][..]);
         // An output that is a constant keeps a model from being joined.
         let own = if let Parts::All(own) = parts { own } else { Own::default() };
-        let window = Window { own, ..Window::all(frame) };
-        let slots = Slots::Memory { places, before, after, written };
-        let bytes = Operands { plan, inputs, frame, window, slots }.bytes(value)?;
-        Ok((frame.shape(plan, value)?, bytes))
+        let window = Window { sizes: &frame.sizes, cut: None, own };
+        let memory = Memory::Around { slots, before, after, written };
+        let all = Operands { plan, inputs, frame, window, memory };
+        Ok((frame.shape(plan, value)?, all.bytes(value)?))
     }
 }
 
-impl Places {
+impl Slots {
     /// Says that a step was done for all rows.
-    pub(super) fn wrote(&mut self, plan: &PackedPlan, step: &ArchivedStep) {
+    pub(super) fn wrote(&mut self, plan: &PackedPlan, sizes: &Sizes, step: &ArchivedStep) {
         let (_, to) = step.operands();
         let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
             return;
         };
-        let length = self.frame.bytes(to).unwrap_or(0);
+        let length = sizes.length(to).unwrap_or(0);
         if let Some(written) = self.written.get_mut(slot.to_native() as usize) {
             *written = length;
         }
     }
 
-    /// Whether this run wrote all of a value that is in a slot.
-    fn has(&self, slot: u32, value: u32) -> bool {
-        let written = self.written.get(slot as usize);
-        self.frame.bytes(value).zip(written).is_some_and(|(length, written)| length <= *written)
+    /// Whether this run wrote all of a value that is in a slot, of so many bytes.
+    fn has(&self, slot: u32, all: usize) -> bool {
+        self.written.get(slot as usize).is_some_and(|written| all <= *written)
     }
 
-    /// Where the rows of a value are that `window` shows.
-    fn range(&self, plan: &PackedPlan, window: &Window<'_>, value: u32) -> Option<Range<usize>> {
-        let ArchivedPlace::Slot(slot) = plan.plan().value(value)?.place else { return None };
-        let slot = self.slots.get(slot.to_native() as usize)?;
-        let all = self.frame.bytes(value)?;
+    /// Where the rows of a value are that `window` shows, of a value of so many bytes.
+    fn range(
+        &self,
+        slot: u32,
+        window: &Window<'_>,
+        value: u32,
+        all: usize,
+    ) -> Option<Range<usize>> {
+        let slot = self.ranges.get(slot as usize)?;
         let range = window.of(value, all)?;
         (all <= slot.len()).then(|| slot.start + range.start..slot.start + range.end)
     }
+}
+
+/// Where the values in slots are.
+#[derive(Clone)]
+pub(super) enum Memory<'a> {
+    /// In the memory of a run, before and after what a step writes.
+    Around { slots: &'a Slots, before: &'a [u8], after: &'a [u8], written: Range<usize> },
+    /// Where this finds them, by value.
+    Elsewhere(&'a dyn Fn(u32) -> Option<&'a [u8]>),
 }
 
 /// What a step may read: everything but what it writes.
@@ -168,34 +181,7 @@ pub(super) struct Operands<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) frame: &'a Frame,
     pub(super) window: Window<'a>,
-    pub(super) slots: Slots<'a>,
-}
-
-/// Where the elements of values in slots are.
-pub(super) enum Slots<'a> {
-    /// In the memory of a run, around what the step writes.
-    Memory { places: &'a Places, before: &'a [u8], after: &'a [u8], written: Range<usize> },
-    /// Where a caller keeps them.
-    Elsewhere(&'a dyn Fn(u32) -> Option<&'a [u8]>),
-}
-
-impl<'a> Slots<'a> {
-    fn bytes(&self, operands: &Operands<'a>, slot: u32, value: u32) -> Option<&'a [u8]> {
-        match self {
-            Self::Memory { places, before, after, written } => {
-                if !places.has(slot, value) {
-                    return None;
-                }
-                let range = places.range(operands.plan, &operands.window, value)?;
-                if range.end <= written.start {
-                    return before.get(range);
-                }
-                let start = range.start.checked_sub(written.end)?;
-                after.get(start..start + range.len())
-            }
-            Self::Elsewhere(slots) => slots(value),
-        }
-    }
+    pub(super) memory: Memory<'a>,
 }
 
 impl<'a> Operands<'a> {
@@ -203,18 +189,23 @@ impl<'a> Operands<'a> {
     pub(super) fn around(
         plan: &'a PackedPlan,
         inputs: &'a Inputs,
-        places: &'a Places,
+        frame: &'a Frame,
+        slots: &'a Slots,
         window: Window<'a>,
         memory: &'a mut [u64],
         step: &ArchivedStep,
     ) -> Result<(Self, &'a mut [u8]), Fault> {
         let (_, to) = step.operands();
-        let nowhere = Fault::Plan { what: "a step that writes to no slot" };
-        let written = places.range(plan, &window, to).ok_or(nowhere)?;
+        let nowhere = || Fault::Plan { what: "a step that writes to no slot" };
+        let Some(ArchivedPlace::Slot(slot)) = plan.plan().value(to).map(|it| &it.place) else {
+            return Err(nowhere());
+        };
+        let all = frame.bytes(to).ok_or_else(nowhere)?;
+        let written = slots.range(slot.to_native(), &window, to, all).ok_or_else(nowhere)?;
         let (before, rest) = memory.as_mut_bytes().split_at_mut(written.start);
         let (output, after) = rest.split_at_mut(written.len());
-        let slots = Slots::Memory { places, before, after, written };
-        Ok((Self { plan, inputs, frame: &places.frame, window, slots }, output))
+        let memory = Memory::Around { slots, before, after, written };
+        Ok((Self { plan, inputs, frame, window, memory }, output))
     }
 
     pub(super) fn shape(&self, value: u32) -> Result<Shape, Fault> {
@@ -238,8 +229,7 @@ impl<'a> Operands<'a> {
         let (Some(row), Some(length)) = (row, length) else { return Err(elsewhere) };
         let bytes = match &row.place {
             ArchivedPlace::Input(at) => {
-                let all = self.frame.input(self.inputs, at.to_native());
-                all.and_then(|it| it.data().bytes()).and_then(|all| {
+                self.input(at.to_native()).and_then(|it| it.data().bytes()).and_then(|all| {
                     let range = self.window.of(value, all.len())?;
                     all.get(range)
                 })
@@ -251,9 +241,27 @@ impl<'a> Operands<'a> {
                     self.plan.constants().get(start..start.checked_add(length)?)
                 })
             }
-            ArchivedPlace::Slot(slot) => self.slots.bytes(self, slot.to_native(), value),
+            ArchivedPlace::Slot(slot) => self.in_slot(slot.to_native(), value),
         };
         bytes.filter(|it| it.len() == length).ok_or(elsewhere)
+    }
+
+    fn in_slot(&self, slot: u32, value: u32) -> Option<&'a [u8]> {
+        let all = self.frame.bytes(value)?;
+        match &self.memory {
+            Memory::Elsewhere(find) => find(value)?.get(self.window.of(value, all)?),
+            Memory::Around { slots, before, after, written } => {
+                let range = slots.range(slot, &self.window, value, all)?;
+                if !slots.has(slot, all) {
+                    return None;
+                }
+                if range.end <= written.start {
+                    return before.get(range);
+                }
+                let start = range.start.checked_sub(written.end)?;
+                after.get(start..start + range.len())
+            }
+        }
     }
 
     /// The elements of a value of numbers.
@@ -269,19 +277,21 @@ impl<'a> Operands<'a> {
     pub(super) fn text(&self, value: u32) -> Result<&'a [Vec<u8>], Fault> {
         let row = self.plan.plan().value(value);
         match row.map(|it| &it.place) {
-            Some(ArchivedPlace::Input(at)) => {
-                match self.frame.input(self.inputs, at.to_native()).map(Tensor::data) {
-                    Some(TensorData::Bytes(text)) => {
-                        let range = self.window.rows_of(text.len());
-                        range
-                            .and_then(|range| text.get(range))
-                            .ok_or(Fault::Plan { what: "texts of other rows than there are" })
-                    }
-                    _ => Err(Fault::Plan { what: "a text that is none" }),
+            Some(ArchivedPlace::Input(at)) => match self.input(at.to_native()).map(Tensor::data) {
+                Some(TensorData::Bytes(text)) => {
+                    let range = self.window.rows_of(text.len());
+                    range
+                        .and_then(|range| text.get(range))
+                        .ok_or(Fault::Plan { what: "texts of other rows than there are" })
                 }
-            }
+                _ => Err(Fault::Plan { what: "a text that is none" }),
+            },
             _ => Err(Fault::Plan { what: "a text that is no input" }),
         }
+    }
+
+    fn input(&self, at: u32) -> Option<&'a Tensor> {
+        self.frame.input(self.inputs, at)
     }
 }
 

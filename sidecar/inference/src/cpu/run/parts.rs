@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     Part,
     cpu::{adapter::Adapter, planned::PlannedModel},
-    plan::{Frame, Sizes},
+    plan::Sizes,
 };
 
 /// The models whose rows a run has, all of one base.
@@ -22,6 +22,11 @@ pub(in crate::cpu) enum Parts<'a> {
 pub(in crate::cpu) struct Own<'a>(pub(in crate::cpu) Option<&'a Adapter>);
 
 impl<'a> Own<'a> {
+    /// Whether it does a step otherwise than the base.
+    pub(super) fn changes(self, step: usize) -> bool {
+        self.0.is_some_and(|it| it.steps().iter().any(|at| *at as usize == step))
+    }
+
     /// What stands for the constant of the base that starts at `start`, where something does.
     pub(super) fn constant(self, start: u64) -> Option<&'a [u8]> {
         self.0?.changes().constant(start)
@@ -72,12 +77,7 @@ pub(super) struct Window<'a> {
     pub(super) own: Own<'a>,
 }
 
-impl<'a> Window<'a> {
-    /// Everything, of a model that has nothing of its own.
-    pub(super) fn all(frame: &'a Frame) -> Self {
-        Self { sizes: frame.sizes(), cut: None, own: Own::default() }
-    }
-
+impl Window<'_> {
     /// Which bytes of a value it sees, of so many. A value that is as long for fewer rows is the same
     /// for each of them.
     pub(super) fn of(&self, value: u32, all: usize) -> Option<Range<usize>> {

@@ -3,14 +3,14 @@
 use kernels::Scratch;
 
 use super::{
-    Fault, Shared,
-    memory::{Operands, Slots},
+    Fault, Own, Parts, Shared,
+    memory::{Memory, Operands},
     parts::Window,
 };
 use crate::{
     InferError, Inputs,
     cpu::confined::confined,
-    plan::{Frame, PackedPlan},
+    plan::{ArchivedStep, Frame, PackedPlan},
 };
 
 /// Does single steps of a run, whose values in slots its caller keeps.
@@ -23,7 +23,8 @@ pub struct Steps<'a> {
 impl Steps<'_> {
     /// Does step `at` of the plan of a run that `frame` is of. `slots` gives the elements of a value
     /// that lies in a slot, as many bytes as [`Frame::bytes`] says and at a multiple of 8; what the
-    /// step writes goes to `output`, of which the same holds.
+    /// step writes goes to `output`, of which the same holds. A product whose matrix an adapter changes
+    /// is not done.
     ///
     /// # Errors
     /// [`InferError::Failed`], [`InferError::Panicked`]: as of a run of all steps.
@@ -42,8 +43,13 @@ impl Steps<'_> {
         let done = confined(|| {
             let none = Fault::Plan { what: "a step that there is not" };
             let step = plan.plan().steps.get(at).ok_or(none)?;
-            let slots = Slots::Elsewhere(slots);
-            let from = Operands { plan, inputs, frame, window: Window::all(frame), slots };
+            let own = if let Parts::All(own) = shared.parts { own } else { Own::default() };
+            if matches!(step, ArchivedStep::Product { .. }) && own.changes(at) {
+                return Err(Fault::Plan { what: "a changed product for itself" });
+            }
+            let window = Window { sizes: frame.sizes(), cut: None, own };
+            let memory = Memory::Elsewhere(slots);
+            let from = Operands { plan, inputs, frame, window, memory };
             super::dispatch(step, &from, output, scratch, *shared)
         });
         done.map_err(|detail| InferError::Panicked { detail })?
