@@ -25,6 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                 .env(envoy::VARIABLE, &envoy)
                 .env(build::WASM_VARIABLE, &wasm)
                 .env(build::BINARY_VARIABLE, &bulkhead)
+                // Mesa's layer that chooses among devices complains where there is no desktop.
+                .env("NODEVICE_SELECT", "1")
                 .envs(clients.map(|python| (clients::VARIABLE, python))),
         )
     })

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use artifact::{ArchivedTensor, Package, SectionKind};
 use clap::Args;
+use gpu::{Place, where_steps_run};
 use inference::{
     RUNS,
     cpu::{is_packed_again, lanes},
+    plan::PackedPlan,
 };
 use serde_json::{Value, json};
 use tenancy::Digest;
@@ -74,6 +76,7 @@ fn said(package: &Package) -> Result<Value> {
         "base": header.base.as_ref().map(|base| Digest::from_bytes(*base)),
         "runs": runs,
         "on_this_machine": here(package)?,
+        "on_a_device": on_a_device(package)?,
         "inputs": header.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": header.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "metadata": metadata,
@@ -96,6 +99,35 @@ fn here(package: &Package) -> Result<String> {
     } else {
         "mapped as it is".to_owned()
     })
+}
+
+/// Where each step would run, were the model on a device: what has no kernel runs on the CPU in between.
+/// Nothing of what has no plan of its own.
+fn on_a_device(package: &Package) -> Result<Vec<Value>> {
+    if package.header().base.is_some() || package.section(SectionKind::Plan).is_none() {
+        return Ok(vec![]);
+    }
+    let plan = PackedPlan::open(Package::open(package.file().clone())?)?;
+    let steps = where_steps_run(plan.plan()).into_iter().map(|(step, place)| match place {
+        Place::Device { together } => {
+            json!({ "step": step, "runs": "on the device", "together": together })
+        }
+        Place::Cpu { because } => json!({ "step": step, "runs": "on the CPU", "because": because }),
+    });
+    Ok(steps.collect())
+}
+
+/// The steps that a device would do, and those that it would not.
+fn steps(said: &Value) -> Option<String> {
+    let steps = said["on_a_device"].as_array().filter(|steps| !steps.is_empty())?;
+    let mut rows = Table::new(&["step", "were it on a device", "with how many others", "because"]);
+    for step in steps {
+        let others = step["together"].as_u64().map(|it| it.saturating_sub(1));
+        let others = others.map_or_else(|| "-".to_owned(), |it| it.to_string());
+        let text = |key: &str| step[key].as_str().unwrap_or("-").to_owned();
+        rows.row([text("step"), text("runs"), others, text("because")]);
+    }
+    Some(rows.render())
 }
 
 fn table(said: &Value) -> String {
@@ -134,7 +166,8 @@ fn table(said: &Value) -> String {
         let cells = ["section", "offset", "bytes", "digest"].map(|key| text(&it[key]));
         sections.row(cells);
     }
-    format!("{}\n{}", rows.render().trim_start_matches('\n'), sections.render())
+    let steps = steps(said).map_or_else(String::new, |steps| format!("\n{steps}"));
+    format!("{}\n{}{steps}", rows.render().trim_start_matches('\n'), sections.render())
 }
 
 #[cfg(test)]
@@ -157,5 +190,21 @@ mod tests {
         assert!(shown(lanes()).contains("mapped as it is"), "{}", shown(lanes()));
         let foreign = shown(lanes() * 2);
         assert!(foreign.contains(&format!("pack --lanes {}", lanes())), "{foreign}");
+    }
+
+    #[test]
+    fn where_each_step_runs_is_said_and_why() {
+        let models =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/models");
+        let onnx = std::fs::read(models.join("aa.onnx")).unwrap();
+        let packed = pack(&onnx, &Pack::default()).unwrap();
+        let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
+        let said = said(&package).unwrap();
+        let steps = said["on_a_device"].as_array().unwrap();
+        let runs = |step: &Value, place: &str| step["runs"] == place;
+        assert!(steps.iter().any(|it| it["step"] == "product" && runs(it, "on the device")));
+        let on_cpu: Vec<_> = steps.iter().filter(|it| runs(it, "on the CPU")).collect();
+        assert!(!on_cpu.is_empty() && on_cpu.iter().all(|it| it["because"] != ""), "{on_cpu:?}");
+        assert!(table(&said).contains("on the device"), "{}", table(&said));
     }
 }
