@@ -11,6 +11,10 @@ const MAY_ALLOW_UNSAFE_CODE: &[(&str, &str)] = &[
         "sidecar/kernels/src/run.rs",
         "calls of kernels, and of what is compiled for one kind of processor",
     ),
+    (
+        "sidecar/gpu/src/device/trusted.rs",
+        "two blocks: a driver's own pipeline cache, and features that wgpu calls experimental",
+    ),
     ("sidecar/scheduler/src/processor.rs", "two blocks: a thread's policy, and its clock"),
     ("sidecar/scheduler/src/reclaim.rs", "one block: freed memory is given back"),
     ("filters/gate/src/lib.rs", "no block: the unsafe attribute on the entry that Envoy looks up"),
@@ -25,6 +29,7 @@ const MAY_HOLD_UNSAFE: &[&str] = &[
     "devstack/src/process/keeper.rs",
     "filters/shell/src/calls.rs",
     "sidecar/artifact/src/mapped.rs",
+    "sidecar/gpu/src/device/trusted.rs",
     "sidecar/kernels/src/run.rs",
     "sidecar/scheduler/src/processor.rs",
     "sidecar/scheduler/src/reclaim.rs",

@@ -47,6 +47,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("artifact", &["tenancy"]),
     ("kernels", &[]),
     ("inference", &["tenancy", "artifact", "kernels"]),
+    ("shaders", &["kernels", "inference"]),
+    ("gpu", &["tenancy", "artifact", "kernels", "inference", "shaders"]),
     ("metering", &["tenancy"]),
     ("scheduler", &["tenancy", "artifact", "inference"]),
     (
@@ -58,6 +60,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "policy-model",
             "artifact",
             "inference",
+            "gpu",
             "metering",
             "scheduler",
             "xds",
@@ -78,6 +81,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "relay",
             "artifact",
             "inference",
+            "gpu",
             "model-server",
             "metering",
             "xds",
@@ -104,6 +108,8 @@ const BEHIND: &[(&str, &[&str])] = &[
     ("tract-data", &["kernels"]),
     ("tract-linalg", &["kernels"]),
     ("tract-onnx", &["inference"]),
+    ("nalgebra", &["inference"]),
+    ("wgpu", &["gpu"]),
     ("wasmtime", &["wasm-host"]),
 ];
 

@@ -17,7 +17,7 @@ use artifact::Mapped;
 use case::Case;
 use gpu::{Choice, Device, GpuBackend, Mode, Place, PlacedModel, Settings, where_steps_run};
 use inference::{
-    Backend, Inputs, Model, Pack,
+    Backend, Inputs, Pack,
     cpu::{CpuBackend, PlannedModel},
     pack,
 };
