@@ -26,7 +26,7 @@ use inference::{
 type How = &'static str;
 const DEVICE: How = "device"; // Every step is done by the device.
 const MIXED: How = "mixed"; // The CPU does some of them.
-const CPU: How = "cpu"; // The CPU does all of them.
+const CPU: How = "cpu"; // The CPU does all of them, or there is none to do.
 const REFUSED: How = "refused"; // The device was to do it, and the CPU did: what it says is an error.
 const FAILS: How = "fails"; // It is not answered, on the CPU neither.
 const ROUNDS: How = "rounds"; // It answers as exactly as its floats are, and not as the test asks.
