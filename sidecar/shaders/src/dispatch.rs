@@ -47,8 +47,10 @@ pub struct Limits {
     pub subgroups: bool,
     /// Whether kernels may use 16-bit floats.
     pub f16: bool,
-    /// Whether kernels may multiply 16-bit matrices of 16 by 16 into 32-bit ones, in WGSL as naga
-    /// has it (`wgpu_cooperative_matrix`).
+    /// Whether products with 16-bit weights may be computed by cooperative matrices of 16 by 16, from
+    /// 16 bits into 32, in WGSL as naga has it (`wgpu_cooperative_matrix`), by subgroups that always
+    /// have 32 invocations. Those kernels have never run: no device was at hand. They round what they
+    /// multiply to 16 bits, which passes 65,504 as infinite.
     pub cooperative_matrix: bool,
 }
 
@@ -134,6 +136,7 @@ impl Shader {
     pub fn features(&self) -> Features {
         match &*self.0 {
             Kernel::Lines(lines) => lines.features(),
+            Kernel::Product(product) => product.features(),
             _ => Features::default(),
         }
     }

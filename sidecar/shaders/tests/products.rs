@@ -134,3 +134,23 @@ fn a_matrix_that_is_not_bound_at_once_is_taken_panels_by_panels() {
         validate_all(&dispatches);
     }
 }
+
+#[test]
+fn products_by_cooperative_matrices_are_shaders_where_a_device_has_them() {
+    let limits =
+        Limits { cooperative_matrix: true, subgroups: true, f16: true, ..support::roomy() };
+    for element in [WeightKind::F16, WeightKind::F32] {
+        let mut case = Case::new();
+        let matrix = case.matrix(100, 200, true, element);
+        let input = case.input(Kind::F32, &[Batch, Is(100)]);
+        let output = case.slot(Kind::F32, &[Batch, Is(200)]);
+        case.step(Step::Product { input, matrix, output, relu: true });
+        let case = case.answer(output);
+        for batch in [3, 300] {
+            let dispatches = case.run(&alone(batch), &[Group::single(0)], &limits).unwrap();
+            let is_cooperative = dispatches[0].shader.features().cooperative_matrix;
+            assert_eq!(is_cooperative, element == WeightKind::F16 && batch == 300);
+            validate_all(&dispatches);
+        }
+    }
+}

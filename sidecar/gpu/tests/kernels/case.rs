@@ -27,7 +27,7 @@ pub use Dim::{Batch, Is};
 pub struct Case {
     pub plan: Plan,
     inputs: Vec<(Kind, Vec<Dim>)>,
-    constants: Vec<u8>,
+    pub constants: Vec<u8>,
     weights: Vec<(Vec<f32>, Option<Vec<f32>>)>,
     outputs: Vec<u32>,
 }
@@ -111,16 +111,10 @@ impl Case {
         self.outputs.push(value);
     }
 
-    /// The package.
-    pub fn packed(&self) -> Mapped {
-        let mut plan = self.plan.clone();
-        plan.outputs.clone_from(&self.outputs);
-        let mut panels = vec![];
-        let mut lanes: Vec<usize> = vec![kernels::lanes(), 16];
-        lanes.dedup();
-        for lanes in lanes.into_iter().filter(|_| !plan.matrices.is_empty()) {
-            let (mut bytes, mut offsets) = (vec![], vec![]);
-            for (matrix, (weights, bias)) in plan.matrices.iter().zip(&self.weights) {
+    /// The panels of each matrix.
+    pub fn panels(&self, lanes: usize) -> Vec<Vec<u8>> {
+        let packed =
+            self.plan.matrices.iter().zip(&self.weights).map(|(matrix, (weights, bias))| {
                 let shape = PanelShape {
                     inner: matrix.inner as usize,
                     columns: matrix.columns as usize,
@@ -132,8 +126,25 @@ impl Case {
                     },
                     lanes,
                 };
-                offsets.push(bytes.len() as u64);
+                let mut bytes = vec![];
                 shape.pack(weights, bias.as_deref(), &mut bytes).unwrap();
+                bytes
+            });
+        packed.collect()
+    }
+
+    /// The package.
+    pub fn packed(&self) -> Mapped {
+        let mut plan = self.plan.clone();
+        plan.outputs.clone_from(&self.outputs);
+        let mut panels = vec![];
+        let mut lanes: Vec<usize> = vec![kernels::lanes(), 16];
+        lanes.dedup();
+        for lanes in lanes.into_iter().filter(|_| !plan.matrices.is_empty()) {
+            let (mut bytes, mut offsets) = (vec![], vec![]);
+            for matrix in self.panels(lanes) {
+                offsets.push(bytes.len() as u64);
+                bytes.extend(matrix);
             }
             let key = format!("lanes={lanes}");
             plan.layouts.push(Layout { lanes: lanes as u32, key: key.clone(), offsets });

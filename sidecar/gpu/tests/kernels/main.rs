@@ -3,9 +3,11 @@
 //! names; without one the tests say so, and pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
+mod bare;
 mod case;
 mod compare;
 mod elementwise;
 mod lines;
 mod moves;
+mod parts;
 mod products;

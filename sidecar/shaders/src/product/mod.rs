@@ -5,6 +5,7 @@
 //! taken panels by panels.
 
 mod blocks;
+mod cooperative;
 mod delta;
 mod deltas;
 mod plan;
@@ -19,7 +20,7 @@ pub(crate) use delta::Delta;
 pub(crate) use weights::Packing;
 
 use crate::{
-    Dispatch, Limits, Run, Unsupported,
+    Dispatch, Features, Limits, Run, Unsupported,
     chain::{Chain, texts},
 };
 
@@ -40,6 +41,8 @@ pub(crate) enum Tile {
     Rows { rows: u32, threads: u32 },
     /// So many rows and columns; each invocation as many as `each`.
     Blocks { rows: u32, columns: u32, each: [u32; 2] },
+    /// A block by cooperative matrices.
+    Cooperative,
 }
 
 impl Tile {
@@ -47,6 +50,7 @@ impl Tile {
     pub(crate) const fn rows(self) -> u32 {
         match self {
             Self::Rows { rows, .. } | Self::Blocks { rows, .. } => rows,
+            Self::Cooperative => cooperative::SIZE,
         }
     }
 }
@@ -80,13 +84,20 @@ impl Product {
         match self.tile {
             Tile::Rows { rows, threads } => rows::text(self, rows, threads),
             Tile::Blocks { rows, columns, each } => blocks::text(self, [rows, columns], each),
+            Tile::Cooperative => cooperative::text(self),
         }
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        let all = self.tile == Tile::Cooperative;
+        Features { subgroups: all, f16: all, cooperative_matrix: all }
     }
 
     pub(crate) fn name(&self) -> String {
         let tile = match self.tile {
             Tile::Rows { rows, .. } => format!("{rows} rows"),
             Tile::Blocks { rows, columns, .. } => format!("{rows}x{columns}"),
+            Tile::Cooperative => "cooperative".to_owned(),
         };
         let more = self.finish.as_ref().map_or(0, |it| it.ops.len()) + usize::from(self.relu);
         format!("product {:?} {tile} +{more}", self.packing.element)

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use inference::plan::ArchivedStep;
+use kernels::Element;
 
-use super::{Packing, Product, Tile, deltas::Deltas};
+use super::{Packing, Product, Tile, cooperative, deltas::Deltas};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported, Weight,
     chain::Built,
@@ -141,6 +142,14 @@ impl<'a, 'r> Planned<'a, 'r> {
             let threads = if self.inner <= 256 { 64 } else { 256 };
             return Tile::Rows { rows: (longest as u32).next_power_of_two(), threads };
         }
+        let [threads, bytes] = cooperative::NEEDS;
+        let has_them = self.limits.cooperative_matrix && self.limits.subgroups && self.limits.f16;
+        if has_them
+            && self.packing.element == Element::F16
+            && self.limits.check(threads, bytes).is_ok()
+        {
+            return Tile::Cooperative;
+        }
         let each = rows / self.spans.len().max(1);
         let busy = |size: usize| {
             let tiles = self.spans.len() * each.div_ceil(size) * self.columns.div_ceil(size);
@@ -208,6 +217,7 @@ impl<'a, 'r> Planned<'a, 'r> {
         let across = match tile {
             Tile::Rows { .. } => width,
             Tile::Blocks { columns: each, .. } => columns.div_ceil(each as usize),
+            Tile::Cooperative => columns.div_ceil(cooperative::SIZE as usize),
         };
         (across > 0).then_some(across)
     }
