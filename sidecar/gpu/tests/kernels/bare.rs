@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use inference::plan::{ArchivedPlan, Place, rows};
+use inference::plan::{ArchivedPlan, Place, Value, rows};
 use shaders::{Dispatch, Group, Limits, Part, Run, Shader, Unsupported, Weights};
 use wgpu::util::DeviceExt;
 
@@ -45,13 +45,24 @@ impl Laid {
             next = (start + words + 1).next_multiple_of(64);
             start as u32
         };
-        let (mut places, mut lengths) = (vec![], vec![]);
-        for value in &case.plan.values {
-            let count: usize = value.shape.iter().map(|at| dimensions[*at as usize]).product();
-            lengths.push(count);
-            let is_placed = !matches!(value.place, Place::Constant(_));
-            places.push(if is_placed { place(2 * count) } else { 0 });
+        let count = |value: &Value| -> usize {
+            value.shape.iter().map(|at| dimensions[*at as usize]).product()
+        };
+        let lengths: Vec<usize> = case.plan.values.iter().map(count).collect();
+        let mut slots = vec![0; case.plan.slots as usize];
+        for (value, length) in case.plan.values.iter().zip(&lengths) {
+            if let Place::Slot(slot) = value.place {
+                slots[slot as usize] = slots[slot as usize].max(2 * length);
+            }
         }
+        let slots: Vec<u32> = slots.into_iter().map(&mut place).collect();
+        let places =
+            case.plan.values.iter().zip(&lengths).map(|(value, length)| match value.place {
+                Place::Slot(slot) => slots[slot as usize],
+                Place::Input(_) => place(2 * length),
+                Place::Constant(_) => 0,
+            });
+        let places = places.collect();
         let arena = vec![UNTOUCHED; next];
         let (mut slot, mut matrices) = (vec![], vec![]);
         for panels in case.panels(16) {
@@ -94,6 +105,12 @@ impl Laid {
             assert!(is_written || after == before, "word {at} was written");
         }
         after[range(value)].iter().map(|it| f32::from_bits(*it)).collect()
+    }
+
+    /// The words of a value.
+    pub fn words<'a>(&self, after: &'a [u32], value: u32) -> &'a [u32] {
+        let start = self.places[value as usize] as usize;
+        &after[start..start + self.lengths[value as usize]]
     }
 
     pub fn dispatches(
