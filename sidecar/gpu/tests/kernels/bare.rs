@@ -1,6 +1,9 @@
 //! Dispatches alone, over memory that a test sees all of.
 
-use std::sync::OnceLock;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock},
+};
 
 use inference::plan::{ArchivedPlan, Place, Value, rows};
 use shaders::{Dispatch, Group, Limits, Part, Run, Shader, Unsupported, Weights};
@@ -16,6 +19,7 @@ pub struct Bare {
     device: wgpu::Device,
     queue: wgpu::Queue,
     layout: wgpu::BindGroupLayout,
+    pipelines: Mutex<HashMap<Shader, wgpu::ComputePipeline>>,
     pub limits: Limits,
 }
 
@@ -191,7 +195,7 @@ impl Bare {
             subgroups: !features.is_empty(),
             ..Limits::default()
         };
-        Self { device, queue, layout, limits }
+        Self { device, queue, layout, pipelines: Mutex::default(), limits }
     }
 
     /// Runs dispatches one after another over an arena and a slab, and gives the arena back.
@@ -255,6 +259,11 @@ impl Bare {
     }
 
     fn pipeline(&self, shader: &Shader) -> wgpu::ComputePipeline {
+        let mut pipelines = self.pipelines.lock().unwrap();
+        pipelines.entry(shader.clone()).or_insert_with(|| self.make(shader)).clone()
+    }
+
+    fn make(&self, shader: &Shader) -> wgpu::ComputePipeline {
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
             source: wgpu::ShaderSource::Wgsl(shader.wgsl().into()),
