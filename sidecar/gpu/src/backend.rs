@@ -68,7 +68,11 @@ impl Backend for GpuBackend {
     fn load_over(&self, file: &Mapped, base: &Arc<dyn Model>) -> Result<Arc<dyn Model>, LoadError> {
         let any: &dyn Any = &**base;
         match any.downcast_ref::<PlacedModel>() {
-            Some(placed) => self.cpu.load_over(file, placed.on_cpu()),
+            Some(placed) => {
+                let model = self.cpu.load_over(file, placed.on_cpu())?;
+                let over = PlacedModel::over(Arc::clone(&model), base);
+                Ok(over.map_or(model, |over| Arc::new(over) as Arc<dyn Model>))
+            }
             None => self.cpu.load_over(file, base),
         }
     }

@@ -1,6 +1,6 @@
 //! Which steps of a plan a device does, and which the CPU does in between.
 
-use inference::plan::{ArchivedPlace, ArchivedPlan, Rows, rows};
+use inference::plan::{ArchivedPlace, ArchivedPlan, ArchivedStep, Rows, rows};
 use shaders::{Group, fuse, supports};
 
 /// Where a step is done.
@@ -45,6 +45,9 @@ pub(crate) struct Program {
     pub(crate) groups: Vec<(Group, bool)>,
     /// Which inputs a device reads.
     pub(crate) inputs: Vec<bool>,
+    /// Whether rows of several models may be run as one: rows keep to themselves, and no step of the
+    /// CPU's reads weights, which it has of one model.
+    pub(crate) joins: bool,
 }
 
 impl Program {
@@ -74,11 +77,24 @@ impl Program {
                 }
             }
         }
-        Self { rows: rows(plan), groups, inputs }
+        let rows = rows(plan);
+        let mut on_cpu = groups
+            .iter()
+            .filter(|(_, on_device)| !on_device)
+            .flat_map(|(group, _)| group.indices().iter().filter_map(|at| plan.steps.get(*at)));
+        let joins = rows.is_joinable() && !on_cpu.any(|step| reads_weights(plan, step));
+        Self { rows, groups, inputs, joins }
     }
 
     /// Whether a device does any of it.
     pub(crate) fn is_on_device(&self) -> bool {
         self.groups.iter().any(|(_, on_device)| *on_device)
     }
+}
+
+fn reads_weights(plan: &ArchivedPlan, step: &ArchivedStep) -> bool {
+    let is_constant = |value: u32| {
+        matches!(plan.value(value).map(|it| &it.place), Some(ArchivedPlace::Constant(_)))
+    };
+    matches!(step, ArchivedStep::Product { .. }) || step.operands().0.any(is_constant)
 }

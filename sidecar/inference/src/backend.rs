@@ -109,7 +109,8 @@ pub trait Model: Any + Send + Sync {
 /// A model's place on a device, for a cache to give and to take. The model answers all the same where
 /// it has none.
 pub trait OnDevice: Send + Sync {
-    /// How many bytes of device memory its weights take there.
+    /// How many bytes of device memory its weights take there: its own. Those of a base are the base's,
+    /// which is there for as long as one of its adapters is.
     fn bytes(&self) -> u64;
 
     /// Whether it is there now.

@@ -133,6 +133,16 @@ impl Device {
         }
     }
 
+    /// Looks whether the device is lost, after it failed at something: that is known to who polls it.
+    /// Where it is, it begins to be opened again.
+    pub(crate) fn look(&self) {
+        if let Ok(opened) = self.opened()
+            && opened.poll().is_err()
+        {
+            _ = self.opened();
+        }
+    }
+
     /// The device as it is open now. Where it is found lost, it begins to be opened again.
     pub(crate) fn opened(&self) -> Result<Arc<Opened>, DeviceError> {
         let mut state = self.inner.lock();

@@ -184,6 +184,17 @@ impl Opened {
         }
     }
 
+    /// Takes note of what happened on the device since.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] where it is lost.
+    pub(super) fn poll(&self) -> Result<(), DeviceError> {
+        self.guarded(0, |opened| {
+            _ = opened.device.poll(wgpu::PollType::Poll);
+            Ok(())
+        })
+    }
+
     /// As if it were lost: for tests.
     pub(super) fn lose(&self) {
         self.device.destroy();

@@ -132,9 +132,10 @@ impl State {
         if needed > most && all > 0 {
             return Ok(None);
         }
-        // Twice as large, so that what is copied in all stays in proportion; or as large as it must be
-        // where there is no memory for more.
-        let roomy = (2 * all).min(most).max(needed);
+        // In proportion, so that what is copied in all is too, and with no more room than for a few
+        // as small as this one; or as large as it must be where there is no memory for more.
+        let room = all.min((all / 8).max(64 * words));
+        let roomy = (all + room).min(most).max(needed);
         let larger = Store::new(opened, roomy).or_else(|error| match error {
             DeviceError::OutOfMemory { .. } if roomy > needed => Store::new(opened, needed),
             error => Err(error),
@@ -156,6 +157,22 @@ impl State {
 }
 
 impl Slot {
+    /// Words for what a model changes of the weights in this slot, which `fill` has written to, in the
+    /// same slab.
+    pub(crate) fn beside(
+        &self,
+        opened: &Arc<Opened>,
+        words: u64,
+        fill: impl FnOnce(&Store, u64) -> Result<(), DeviceError>,
+    ) -> Result<Self, DeviceError> {
+        let words = words.next_multiple_of(GRAIN_WORDS);
+        let limit = opened.limits.binding_bytes.min(opened.buffer_bytes);
+        let taken = self.slab.lock().take(opened, words, limit / WORD_BYTES)?;
+        let found = words * WORD_BYTES;
+        let range = taken.ok_or(DeviceError::TooLarge { what: "slab", limit, found })?;
+        Slab::filled(&self.slab, range, fill)
+    }
+
     /// The slab that it is in: weights in one slab are read by one kernel.
     pub(crate) const fn slab(&self) -> &Arc<Slab> {
         &self.slab

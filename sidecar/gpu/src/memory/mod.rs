@@ -8,7 +8,7 @@ mod ranges;
 mod store;
 
 pub(crate) use budget::{Budget, Charge};
-pub(crate) use family::{Families, Family, Slot};
+pub(crate) use family::{Families, Family, Slab, Slot};
 pub(crate) use pool::{Piece, Pools};
 pub(crate) use store::Store;
 

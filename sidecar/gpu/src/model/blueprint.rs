@@ -25,7 +25,7 @@ pub(crate) struct Blueprint {
     pub(crate) program: Program,
     /// Joint runs of the family: what they take, by the rows of all.
     together: Mutex<Placement>,
-    lanes: usize,
+    pub(crate) lanes: usize,
     matrices: Vec<u64>,
     constants: u64,
     pub(crate) slot_words: u64,

@@ -2,6 +2,7 @@
 
 mod blueprint;
 mod measure;
+mod own;
 mod resident;
 mod together;
 #[cfg(test)]
@@ -25,15 +26,19 @@ pub(crate) use blueprint::Blueprint;
 
 use crate::{
     Device, Mode, Placement, Side,
+    device::Opened,
     memory::WORD_BYTES,
     run::{Job, RunError, run},
 };
-use resident::Resident;
+use own::Own;
+use resident::{Place, Resident};
 
 /// A model of the CPU's backend that can be on a device too. Whatever the device does not answer, the
 /// CPU does.
 pub struct PlacedModel {
     cpu: Arc<dyn Model>,
+    /// The model that this one changes, as it is placed.
+    base: Option<Arc<dyn Model>>,
     device: Device,
     blueprint: Arc<Blueprint>,
     mode: Mode,
@@ -51,7 +56,19 @@ impl PlacedModel {
     ) -> Self {
         let placement = Mutex::new(Placement::new(mode));
         let (resident, by_device) = (Resident::default(), AtomicU64::new(0));
-        Self { cpu, device, blueprint, mode, placement, resident, by_device }
+        Self { cpu, base: None, device, blueprint, mode, placement, resident, by_device }
+    }
+
+    /// A model that changes the one that `base` is; none where kernels cannot read the changes.
+    pub(crate) fn over(cpu: Arc<dyn Model>, base: &Arc<dyn Model>) -> Option<Self> {
+        let its: &dyn Any = &**base;
+        let its: &Self = its.downcast_ref()?;
+        let (device, blueprint) = (its.device.clone(), Arc::clone(&its.blueprint));
+        let mut model = Self::new(cpu, device, blueprint, its.mode);
+        model.base = Some(Arc::clone(base));
+        let (planned, lanes) = (model.planned()?, model.blueprint.lanes);
+        let is_read = Own::are_read(planned.changes()?, planned.plan().plan(), lanes);
+        is_read.then_some(model)
     }
 
     /// The same model without a device.
@@ -71,6 +88,41 @@ impl PlacedModel {
 
     fn placement(&self) -> MutexGuard<'_, Placement> {
         self.placement.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where its weights are on `opened`, copied there where they are not, after those of its base.
+    fn place(&self, opened: &Arc<Opened>) -> Result<Arc<Place>, DeviceError> {
+        self.resident.place(opened, || {
+            let planned = self.planned().ok_or(DeviceError::None)?;
+            let family = opened.families.get(self.blueprint.family);
+            let (slot, base) = match (self.base(), planned.changes()) {
+                (Some(base), Some(changes)) => {
+                    let base = base.place(opened)?;
+                    let slot = base.slot.beside(opened, Own::words(changes), |store, word| {
+                        store.write(word, changes.numbers())
+                    })?;
+                    let own = Own::at(changes, slot.start());
+                    (slot, Some((base, own)))
+                }
+                _ => {
+                    let slot = family.slot(opened, self.blueprint.slot_words, |store, word| {
+                        self.blueprint.fill(planned.plan(), store, word)
+                    })?;
+                    (slot, None)
+                }
+            };
+            Ok(Place { generation: opened.generation, slot, base, _family: family })
+        })
+    }
+
+    fn base(&self) -> Option<&Self> {
+        let base: &dyn Any = &**self.base.as_ref()?;
+        base.downcast_ref()
+    }
+
+    /// Whether its rows may be run with those of others.
+    fn joins(&self) -> bool {
+        self.blueprint.program.joins && self.planned().is_some_and(PlannedModel::is_joinable)
     }
 
     fn answer(&self, inputs: &Inputs, outputs: &mut Outputs) -> Result<(), InferError> {
@@ -104,10 +156,9 @@ impl PlacedModel {
     ) -> Result<(), RunError> {
         let planned = self.planned().ok_or(DeviceError::None)?;
         let opened = self.device.opened()?;
-        let slot = self.resident.slot(&opened, &self.blueprint, planned.plan())?;
-        let store = slot.store()?;
-        let parts =
-            [shaders::Part { rows: rows(batch)?, slot: slot.start(), ..shaders::Part::default() }];
+        let place = self.place(&opened)?;
+        let store = place.store()?;
+        let parts = [place.part(rows(batch)?)];
         let job = Job {
             opened: &opened,
             model: planned,
@@ -142,15 +193,17 @@ impl PlacedModel {
     /// Says why the CPU answers, and sees to it that a lost device is opened again.
     fn tell(&self, error: &DeviceError) {
         match error {
-            DeviceError::Lost { .. } => {
-                _ = self.device.opened();
+            DeviceError::None | DeviceError::TooLarge { .. } => {
                 tracing::debug!(%error, "the CPU answers");
+                return;
             }
-            DeviceError::None | DeviceError::TooLarge { .. } | DeviceError::OutOfMemory { .. } => {
+            DeviceError::Lost { .. } | DeviceError::OutOfMemory { .. } => {
                 tracing::debug!(%error, "the CPU answers");
             }
             DeviceError::Refused { .. } => tracing::warn!(%error, "the CPU answers"),
         }
+        // Whatever it is called, it may be the loss of the device.
+        self.device.look();
     }
 }
 
@@ -180,8 +233,11 @@ impl Model for PlacedModel {
 
     fn family(&self) -> Option<Digest> {
         let is_used = self.mode == Mode::Always || self.resident.is_there();
-        let joins = is_used && self.blueprint.program.rows.is_joinable() && self.device.is_open();
-        if joins { Some(self.blueprint.family) } else { self.cpu.family() }
+        if is_used && self.joins() && self.device.is_open() {
+            Some(self.blueprint.family)
+        } else {
+            self.cpu.family()
+        }
     }
 
     fn infer_together(
@@ -212,7 +268,8 @@ impl Model for PlacedModel {
 
 impl OnDevice for PlacedModel {
     fn bytes(&self) -> u64 {
-        self.blueprint.slot_words * WORD_BYTES
+        let changes = self.planned().and_then(PlannedModel::changes);
+        changes.map_or(self.blueprint.slot_words, Own::words) * WORD_BYTES
     }
 
     fn is_there(&self) -> bool {
@@ -224,9 +281,8 @@ impl OnDevice for PlacedModel {
     }
 
     fn bring(&self) -> Result<(), DeviceError> {
-        let planned = self.planned().ok_or(DeviceError::None)?;
         let opened = self.device.opened()?;
-        self.resident.slot(&opened, &self.blueprint, planned.plan())?;
+        self.place(&opened)?;
         if !self.placement().is_measured() {
             measure::measure(self);
         }

@@ -9,11 +9,10 @@ use std::{
 
 use inference::{DeviceError, InferError, Inputs, Model, Outputs, Part, one_after_another};
 
-use super::{PlacedModel, rows};
+use super::{PlacedModel, resident::Place, rows};
 use crate::{
     Mode, Side,
     device::Opened,
-    memory::Slot,
     run::{Job, RunError, run},
 };
 
@@ -80,11 +79,10 @@ fn on_cpu(
 
 /// The models of all parts, where they are what they are said to be.
 fn of_one_family<'a>(first: &PlacedModel, parts: &[Part<'a>]) -> Option<Vec<&'a PlacedModel>> {
-    let joins = first.blueprint.program.rows.is_joinable();
     let models = parts.iter().map(|part| {
         let any: &dyn Any = part.model;
         let model = any.downcast_ref::<PlacedModel>();
-        model.filter(|it| joins && Arc::ptr_eq(&it.blueprint, &first.blueprint))
+        model.filter(|it| it.joins() && Arc::ptr_eq(&it.blueprint, &first.blueprint))
     });
     models.collect()
 }
@@ -96,20 +94,17 @@ fn by_device(
     outputs: &mut Outputs,
 ) -> Result<(), RunError> {
     let opened = first.device.opened()?;
-    let slots = parts.iter().map(|(model, _)| {
-        let planned = model.planned().ok_or(DeviceError::None)?;
-        model.resident.slot(&opened, &model.blueprint, planned.plan())
-    });
-    let slots = slots.collect::<Result<Vec<_>, _>>()?;
+    let places = parts.iter().map(|(model, _)| model.place(&opened));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
     // A kernel reads the weights of one slab.
     let mut by_slab: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (at, slot) in slots.iter().enumerate() {
-        by_slab.entry(Arc::as_ptr(slot.slab()).addr()).or_default().push(at);
+    for (at, place) in places.iter().enumerate() {
+        by_slab.entry(Arc::as_ptr(place.slab()).addr()).or_default().push(at);
     }
     let placed: Vec<Placed<'_>> = parts
         .iter()
-        .zip(&slots)
-        .map(|((model, rows), slot)| Placed { model, rows: *rows, slot })
+        .zip(&places)
+        .map(|((model, rows), place)| Placed { model, rows: *rows, place })
         .collect();
     if by_slab.len() <= 1 {
         return of_one_slab(first, &opened, inputs, &placed, outputs);
@@ -142,7 +137,7 @@ fn by_device(
 struct Placed<'a> {
     model: &'a PlacedModel,
     rows: u64,
-    slot: &'a Slot,
+    place: &'a Place,
 }
 
 fn of_one_slab(
@@ -155,11 +150,8 @@ fn of_one_slab(
     let (Some(some), Some(planned)) = (parts.first(), first.planned()) else {
         return Err(DeviceError::None.into());
     };
-    let store = some.slot.store()?;
-    let said = parts.iter().map(|it| {
-        let (rows, slot) = (rows(it.rows)?, it.slot.start());
-        Ok(shaders::Part { rows, slot, ..shaders::Part::default() })
-    });
+    let store = some.place.store()?;
+    let said = parts.iter().map(|it| Ok(it.place.part(rows(it.rows)?)));
     let said = said.collect::<Result<Vec<_>, DeviceError>>()?;
     let job = Job {
         opened,

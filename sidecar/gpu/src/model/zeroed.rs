@@ -9,11 +9,9 @@ use inference::{
 };
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, MapMode};
 
+use super::resident::Place;
 use crate::{
-    Device, GpuBackend, Mode, PlacedModel, Settings,
-    device::Opened,
-    memory::{Slot, WORD_BYTES},
-    onnx,
+    Device, GpuBackend, Mode, PlacedModel, Settings, device::Opened, memory::WORD_BYTES, onnx,
 };
 
 fn device() -> Option<Device> {
@@ -78,10 +76,8 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn slot(opened: &Arc<Opened>, model: &dyn Model) -> Arc<Slot> {
-    let model = placed(model);
-    let plan = model.planned().unwrap().plan();
-    model.resident.slot(opened, &model.blueprint, plan).unwrap()
+fn slot(opened: &Arc<Opened>, model: &dyn Model) -> Arc<Place> {
+    placed(model).place(opened).unwrap()
 }
 
 #[test]
@@ -110,9 +106,10 @@ fn a_slot_that_is_given_back_is_zero_and_its_neighbours_are_as_they_were() {
     let opened = device.opened().unwrap();
     let slots: Vec<_> = models.iter().map(|model| slot(&opened, &**model)).collect();
     assert!(slots.iter().all(|it| Arc::ptr_eq(it.slab(), slots[0].slab())), "not in one slab");
-    let range = |slot: &Slot| {
+    let range = |place: &Place| {
         let words = placed(&*models[0]).blueprint.slot_words;
-        (slot.start() * WORD_BYTES) as usize..((slot.start() + words) * WORD_BYTES) as usize
+        let start = place.slot.start();
+        (start * WORD_BYTES) as usize..((start + words) * WORD_BYTES) as usize
     };
     let buffer = slots[0].store().unwrap().buffer.clone();
     let before = read(&opened, &buffer);
@@ -129,7 +126,7 @@ fn a_slot_that_is_given_back_is_zero_and_its_neighbours_are_as_they_were() {
     // What was there is not what comes next.
     let next = load(&backend, 4.0);
     ask(&*next, 1);
-    assert_eq!(slot(&opened, &*next).start() * WORD_BYTES, ranges[1].start as u64);
+    assert_eq!(slot(&opened, &*next).slot.start() * WORD_BYTES, ranges[1].start as u64);
 
     placed(&*next).let_go();
     placed(&*models[0]).let_go();

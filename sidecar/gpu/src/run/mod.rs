@@ -12,12 +12,12 @@ mod pass;
 mod timestamps;
 mod words;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use inference::{
     DeviceError, InferError, Inputs, Model, Outputs,
     cpu::PlannedModel,
-    plan::{ArchivedPlace, Frame, PackedPlan, Shape},
+    plan::{ArchivedKind, ArchivedPlace, Frame, PackedPlan, Shape},
 };
 use shaders::{Dispatch, FAULT_WORDS, Part, Run, Weights};
 use wgpu::CommandEncoderDescriptor;
@@ -154,8 +154,7 @@ impl Running<'_> {
             Ok(dispatches) => Ok(Some(dispatches)),
             // The CPU has the weights of one model.
             Err(unsupported) if self.job.parts.len() > 1 => {
-                let detail = unsupported.reason().to_owned();
-                Err(DeviceError::Refused { detail }.into())
+                Err(refused(unsupported.reason()).into())
             }
             Err(unsupported) => {
                 tracing::debug!(step = group.last(), %unsupported, "steps are done by the CPU");
@@ -201,12 +200,7 @@ impl Running<'_> {
     }
 
     /// Has elements copied to the arena before what is submitted next.
-    fn upload(
-        &self,
-        start: u64,
-        kind: inference::plan::ArchivedKind,
-        elements: &[u8],
-    ) -> Result<(), RunError> {
+    fn upload(&self, start: u64, kind: ArchivedKind, elements: &[u8]) -> Result<(), RunError> {
         let words = elements.len() / kind.bytes().max(1) * words::words_of(kind);
         let bytes = words as u64 * WORD_BYTES;
         let Some(size) = wgpu::BufferSize::new(bytes) else { return Ok(()) };
@@ -226,12 +220,10 @@ impl Running<'_> {
     /// Has the CPU do a step.
     fn on_host(&mut self, at: usize) -> Result<(), RunError> {
         let plan = self.job.model.plan();
-        let none = || DeviceError::Refused { detail: "a step that there is not".to_owned() };
+        let none = || refused("a step that there is not");
         let step = plan.plan().steps.get(at).ok_or_else(none)?;
         let (reads, output) = step.operands();
-        let missing: Vec<u32> = reads
-            .filter(|value| self.slot(*value).is_some_and(|slot| !self.host.has(slot)))
-            .collect();
+        let missing = self.missing(reads);
         if !missing.is_empty() {
             self.read_back(&missing)?;
         }
@@ -244,40 +236,47 @@ impl Running<'_> {
         let range = self.layout.bytes(plan, self.frame, output).ok_or_else(none)?;
         let row = plan.plan().value(output).ok_or_else(none)?;
         if let Some(elements) = self.host.elements(self.frame, output, slot)
-            && row.kind != inference::plan::ArchivedKind::F64
+            && row.kind != ArchivedKind::F64
         {
             self.upload(range.start, row.kind, elements)?;
         }
         Ok(())
     }
 
+    /// Those of these values that lie in slots which the CPU has not.
+    fn missing(&self, values: impl Iterator<Item = u32>) -> Vec<u32> {
+        let is_missing = |value: &u32| self.slot(*value).is_some_and(|slot| !self.host.has(slot));
+        values.filter(is_missing).collect()
+    }
+
+    /// The bytes of the arena that tell of faults, and those of these values.
+    fn wanted(&self, values: &[u32]) -> Result<Vec<Range<u64>>, DeviceError> {
+        let faults = 0..u64::from(FAULT_WORDS) * WORD_BYTES;
+        let ranges = values.iter().map(|it| self.layout.bytes(self.plan(), self.frame, *it));
+        let wanted: Option<Vec<_>> = std::iter::once(Some(faults)).chain(ranges).collect();
+        wanted.ok_or_else(|| refused("a value is nowhere"))
+    }
+
     /// Submits what is pending, and reads these values to where the CPU finds them.
     fn read_back(&mut self, values: &[u32]) -> Result<(), RunError> {
-        let plan = self.job.model.plan();
-        let ranges = values.iter().map(|it| self.layout.bytes(plan, self.frame, *it));
-        let faults = 0..u64::from(FAULT_WORDS) * WORD_BYTES;
-        let wanted: Vec<_> = std::iter::once(Some(faults))
-            .chain(ranges)
-            .collect::<Option<_>>()
-            .ok_or(DeviceError::Refused { detail: "a step reads what is nowhere".to_owned() })?;
+        let wanted = self.wanted(values)?;
         let answer = Answer::new(self.job.opened, &wanted)?;
         let index = self.submit(Some((&answer, &wanted, false)))?;
-        let (frame, host) = (self.frame, &mut self.host);
-        let is_right = answer.read(self.job.opened, index, |pieces| {
-            let Some((faults, pieces)) = pieces.split_first() else { return false };
+        let (plan, frame, host) = (self.job.model.plan(), self.frame, &mut self.host);
+        answer.read(self.job.opened, index, |pieces| {
+            let pieces = without_fault(pieces)?;
             for (value, words) in values.iter().zip(pieces) {
                 host.keep(plan, frame, *value, words);
             }
-            !has_fault(faults)
-        })?;
-        if is_right { Ok(()) } else { Err(RunError::Fault) }
+            Ok(())
+        })?
     }
 
     /// Encodes and submits what is pending; with an answer, what is copied for it, and with the last
     /// one that the arena is zeroed behind it.
     fn submit(
         &mut self,
-        answer: Option<(&Answer, &[std::ops::Range<u64>], bool)>,
+        answer: Option<(&Answer, &[Range<u64>], bool)>,
     ) -> Result<wgpu::SubmissionIndex, RunError> {
         let pending = std::mem::take(&mut self.pending);
         self.touched.fill(false);
@@ -310,36 +309,21 @@ impl Running<'_> {
 
     fn finish(&mut self, batch: u64, outputs: &mut Outputs) -> Result<(), RunError> {
         let plan = self.job.model.plan();
-        let refused = |what: &str| DeviceError::Refused { detail: what.to_owned() };
         let answers: Vec<u32> = plan.plan().outputs.iter().map(|it| it.to_native()).collect();
-        let missing: Vec<u32> = answers
-            .iter()
-            .copied()
-            .filter(|value| self.slot(*value).is_some_and(|slot| !self.host.has(slot)))
-            .collect();
-        let ranges = missing.iter().map(|it| self.layout.bytes(plan, self.frame, *it));
-        let faults = 0..u64::from(FAULT_WORDS) * WORD_BYTES;
-        let wanted: Vec<_> = std::iter::once(Some(faults))
-            .chain(ranges)
-            .collect::<Option<_>>()
-            .ok_or_else(|| refused("an output is nowhere"))?;
+        let missing = self.missing(answers.iter().copied());
+        let wanted = self.wanted(&missing)?;
         let answer = Answer::new(self.job.opened, &wanted)?;
         let index = self.submit(Some((&answer, &wanted, true)))?;
         let (frame, inputs, host) = (self.frame, self.inputs, &mut self.host);
         let signature = self.job.model.signature();
-        let plain = plan.plan();
         answer.read(self.job.opened, index, |pieces| {
-            let Some((faults, pieces)) = pieces.split_first() else { return Err(RunError::Fault) };
-            if has_fault(faults) {
-                return Err(RunError::Fault);
-            }
-            for (value, words) in missing.iter().zip(pieces) {
+            for (value, words) in missing.iter().zip(without_fault(pieces)?) {
                 host.keep(plan, frame, *value, words);
             }
             outputs.write(batch, signature, |at| -> Result<(Shape, &[u8]), RunError> {
                 let value = answers.get(at).copied().unwrap_or(u32::MAX);
                 let shape = frame.shape(plan, value).map_err(|it| refused(&it.to_string()))?;
-                let bytes = match plain.value(value).map(|it| &it.place) {
+                let bytes = match plan.plan().value(value).map(|it| &it.place) {
                     Some(ArchivedPlace::Slot(slot)) => {
                         host.elements(frame, value, slot.to_native() as usize)
                     }
@@ -351,6 +335,13 @@ impl Running<'_> {
     }
 }
 
-fn has_fault(words: &[u8]) -> bool {
-    words.get(..WORD_BYTES as usize).is_none_or(|word| word.iter().any(|it| *it != 0))
+/// What was read behind the words that tell of faults, which are the first.
+fn without_fault<'a, 'b>(pieces: &'a [&'b [u8]]) -> Result<&'a [&'b [u8]], RunError> {
+    let (faults, pieces) = pieces.split_first().ok_or(RunError::Fault)?;
+    let word = faults.get(..WORD_BYTES as usize).ok_or(RunError::Fault)?;
+    if word.iter().any(|byte| *byte != 0) { Err(RunError::Fault) } else { Ok(pieces) }
+}
+
+fn refused(what: &str) -> DeviceError {
+    DeviceError::Refused { detail: what.to_owned() }
 }

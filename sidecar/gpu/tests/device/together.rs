@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gpu::{Device, GpuBackend};
-use inference::{Backend, InferError, Inputs, Model, Outputs, Part, Tensor, TensorData};
+use inference::{
+    Backend, InferError, Inputs, Model, Outputs, Part, Tensor, TensorData, cpu::CpuBackend,
+};
 
 use crate::{
     models::layers,
@@ -94,10 +96,8 @@ fn one_models_failure_is_told_and_its_neighbours_are_answered_alone() {
 
 #[test]
 fn without_a_device_there_is_no_family_and_no_place() {
-    let cpu = inference::cpu::CpuBackend::default();
-    let model = GpuBackend::new(cpu, None, gpu::Mode::Always)
-        .load(&packed(&layers(1, &[6, 16, 3])))
-        .unwrap();
-    assert_eq!(model.family(), None);
+    let (cpu, file) = (CpuBackend::default(), packed(&layers(1, &[6, 16, 3])));
+    let model = GpuBackend::new(cpu.clone(), None, gpu::Mode::Always).load(&file).unwrap();
+    assert_eq!(model.family(), cpu.load(&file).unwrap().family());
     assert!(model.on_device().is_none());
 }

@@ -8,7 +8,7 @@ use std::{
 
 /// What is installed; `cargo xtask` reads it too.
 const REQUIREMENTS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnxruntime/requirements.txt");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../inference/tests/onnxruntime/requirements.txt");
 
 /// Runs `script` with a new folder as its argument, and gives the folder. Where there is no Python
 /// or no network, says so, and gives none.

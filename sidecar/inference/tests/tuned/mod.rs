@@ -211,7 +211,16 @@ pub fn options() -> PackOver {
 
 /// A base and so many adapters of it.
 pub fn family(model: fn(u64) -> ModelProto, adapters: u64) -> Vec<Arc<dyn Model>> {
-    let (base, backend) = (base_of(model), CpuBackend::default());
+    family_by(&CpuBackend::default(), model, adapters)
+}
+
+/// A base and adapters of it, as `backend` loads them.
+pub fn family_by(
+    backend: &dyn Backend,
+    model: fn(u64) -> ModelProto,
+    adapters: u64,
+) -> Vec<Arc<dyn Model>> {
+    let base = base_of(model);
     let loaded = backend.load(base.file()).unwrap();
     let over = |tuned: u64| {
         let packed = pack_over(&base, &onnx::bytes(&model(tuned)), &options()).unwrap();
