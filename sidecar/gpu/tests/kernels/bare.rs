@@ -1,8 +1,11 @@
 //! Dispatches alone, over memory that a test sees all of.
 
-use std::sync::OnceLock;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock},
+};
 
-use inference::plan::{ArchivedPlan, Place, rows};
+use inference::plan::{ArchivedPlan, Place, Value, rows};
 use shaders::{Dispatch, Group, Limits, Part, Run, Shader, Unsupported, Weights};
 use wgpu::util::DeviceExt;
 
@@ -16,6 +19,7 @@ pub struct Bare {
     device: wgpu::Device,
     queue: wgpu::Queue,
     layout: wgpu::BindGroupLayout,
+    pipelines: Mutex<HashMap<Shader, wgpu::ComputePipeline>>,
     pub limits: Limits,
 }
 
@@ -45,13 +49,24 @@ impl Laid {
             next = (start + words + 1).next_multiple_of(64);
             start as u32
         };
-        let (mut places, mut lengths) = (vec![], vec![]);
-        for value in &case.plan.values {
-            let count: usize = value.shape.iter().map(|at| dimensions[*at as usize]).product();
-            lengths.push(count);
-            let is_placed = !matches!(value.place, Place::Constant(_));
-            places.push(if is_placed { place(2 * count) } else { 0 });
+        let count = |value: &Value| -> usize {
+            value.shape.iter().map(|at| dimensions[*at as usize]).product()
+        };
+        let lengths: Vec<usize> = case.plan.values.iter().map(count).collect();
+        let mut slots = vec![0; case.plan.slots as usize];
+        for (value, length) in case.plan.values.iter().zip(&lengths) {
+            if let Place::Slot(slot) = value.place {
+                slots[slot as usize] = slots[slot as usize].max(2 * length);
+            }
         }
+        let slots: Vec<u32> = slots.into_iter().map(&mut place).collect();
+        let places =
+            case.plan.values.iter().zip(&lengths).map(|(value, length)| match value.place {
+                Place::Slot(slot) => slots[slot as usize],
+                Place::Input(_) => place(2 * length),
+                Place::Constant(_) => 0,
+            });
+        let places = places.collect();
         let arena = vec![UNTOUCHED; next];
         let (mut slot, mut matrices) = (vec![], vec![]);
         for panels in case.panels(16) {
@@ -94,6 +109,12 @@ impl Laid {
             assert!(is_written || after == before, "word {at} was written");
         }
         after[range(value)].iter().map(|it| f32::from_bits(*it)).collect()
+    }
+
+    /// The words of a value.
+    pub fn words<'a>(&self, after: &'a [u32], value: u32) -> &'a [u32] {
+        let start = self.places[value as usize] as usize;
+        &after[start..start + self.lengths[value as usize]]
     }
 
     pub fn dispatches(
@@ -174,7 +195,7 @@ impl Bare {
             subgroups: !features.is_empty(),
             ..Limits::default()
         };
-        Self { device, queue, layout, limits }
+        Self { device, queue, layout, pipelines: Mutex::default(), limits }
     }
 
     /// Runs dispatches one after another over an arena and a slab, and gives the arena back.
@@ -238,6 +259,11 @@ impl Bare {
     }
 
     fn pipeline(&self, shader: &Shader) -> wgpu::ComputePipeline {
+        let mut pipelines = self.pipelines.lock().unwrap();
+        pipelines.entry(shader.clone()).or_insert_with(|| self.make(shader)).clone()
+    }
+
+    fn make(&self, shader: &Shader) -> wgpu::ComputePipeline {
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
             source: wgpu::ShaderSource::Wgsl(shader.wgsl().into()),

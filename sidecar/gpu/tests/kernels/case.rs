@@ -69,6 +69,10 @@ impl Case {
         self.value(kind, shape, Place::Slot(self.plan.slots - 1))
     }
 
+    pub fn in_slot(&mut self, kind: Kind, shape: &[Dim], slot: u32) -> u32 {
+        self.value(kind, shape, Place::Slot(slot))
+    }
+
     /// A constant of numbers as they lie in a package.
     pub fn constant(&mut self, kind: Kind, shape: &[i64], data: &TensorData) -> u32 {
         self.constants.resize(self.constants.len().next_multiple_of(64), 0);

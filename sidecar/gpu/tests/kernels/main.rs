@@ -5,6 +5,7 @@
 
 mod bare;
 mod case;
+mod chains;
 mod compare;
 mod elementwise;
 mod lines;
