@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use anyhow::{Result, ensure};
-use inference::{Inputs, Model, Outputs, Part, Tensor, TensorData};
+use inference::{Inputs, Model, Outputs, Part, Tensor, TensorData, plan::WeightKind};
 use serde::Serialize;
 use serde_json::json;
 
@@ -34,8 +34,8 @@ pub(super) fn measure(models: &mut Models<'_>, tenants: usize, rounds: usize) ->
     eprintln!("small models of {tenants} tenants");
     let loaded = (0..tenants)
         .map(|seed| {
-            let (_, package) =
-                models.make(&format!("small-{seed}"), "mlp", &json!([WIDTHS, seed]))?;
+            let (name, arguments) = (format!("small-{seed}"), json!([WIDTHS, seed]));
+            let (_, package) = models.make(&name, "mlp", &arguments, WeightKind::F32)?;
             models.on_device(&package)
         })
         .collect::<Result<Vec<_>>>()?;

@@ -45,6 +45,12 @@ pub(crate) struct Options {
     /// The card's peak in f32, in TFLOP/s, to tell shares of it
     #[arg(long)]
     peak_tflops: Option<f64>,
+    /// Use cooperative matrices for 16-bit weights, where the device has them
+    #[arg(long)]
+    cooperative: bool,
+    /// What the large models' weights are
+    #[arg(long, value_enum, default_value = "f32")]
+    weights: speed::Weights,
     /// Where the results go, in JSON [default: bench/results/device.json]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -67,6 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let settings = Settings {
         choice: options.device.clone(),
         budget_bytes: BUDGET_BYTES,
+        cooperative_matrices: options.cooperative,
         ..Settings::default()
     };
     let device = Device::open(settings).with_context(|| {

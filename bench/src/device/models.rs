@@ -7,6 +7,7 @@ use artifact::Mapped;
 use gpu::GpuBackend;
 use inference::{
     Backend, Inputs, Model, Pack, Path as Runs, Tensor, TensorData, cpu::CpuBackend, pack,
+    plan::WeightKind,
 };
 use serde_json::{Value, json};
 
@@ -26,12 +27,14 @@ impl Models<'_> {
         name: &str,
         kind: &str,
         arguments: &Value,
+        weights: WeightKind,
     ) -> Result<(String, Vec<u8>)> {
         let path = self.folder.join(format!("{name}.onnx"));
         let path = path.to_str().context("expected a folder whose name is UTF-8")?.to_owned();
         let order = json!({ "do": "make", "kind": kind, "path": path, "arguments": arguments });
         self.peer.ask::<Value>(&order)?;
-        let options = Pack { with_source: false, ..Pack::default() };
+        let options =
+            Pack { weights, largest_deviation: 1.0, with_source: false, ..Pack::default() };
         let packed = pack(&std::fs::read(&path)?, &options)?;
         let Runs::Plan { .. } = packed.path else { bail!("expected a plan: {:?}", packed.path) };
         Ok((path, packed.bytes))

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use artifact::Mapped;
 use clap::ValueEnum;
-use inference::{Backend, Outputs};
+use inference::{Backend, Outputs, plan::WeightKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,6 +30,22 @@ pub(super) enum Kind {
     Encoder,
     /// A product with a matrix of 4096 by 4096, and as many rows whatever the batch
     Product,
+}
+
+/// What weights are on our side; onnxruntime's are those of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Weights {
+    F32,
+    F16,
+}
+
+impl Weights {
+    const fn kind(self) -> WeightKind {
+        match self {
+            Self::F32 => WeightKind::F32,
+            Self::F16 => WeightKind::F16,
+        }
+    }
 }
 
 impl Kind {
@@ -98,7 +114,8 @@ pub(super) fn measure(models: &mut Models<'_>, options: &Options) -> Result<Vec<
     let kinds = if options.models.is_empty() { &Kind::ALL[..] } else { &options.models };
     let mut found = vec![];
     for kind in kinds {
-        let (path, package) = models.make(kind.name(), kind.name(), &kind.arguments())?;
+        let weights = options.weights.kind();
+        let (path, package) = models.make(kind.name(), kind.name(), &kind.arguments(), weights)?;
         models.peer.ask::<Value>(&json!({ "do": "open", "path": path }))?;
         // A product is one of as many rows as the matrix has, whatever batches the others have.
         let batches = if *kind == Kind::Product { vec![4096] } else { options.batches.clone() };

@@ -38,6 +38,10 @@ pub struct Settings {
     pub hang_after: Duration,
     /// How long after a loss the device is opened again; twice as long after each time that fails.
     pub reopen_after: Duration,
+    /// Whether products with 16-bit weights may be computed by the adapter's cooperative matrices. Rows
+    /// are rounded to 16 bits for them, and what is beyond 65,504 becomes infinite. No device has run
+    /// that kernel yet, so it is for who measures it.
+    pub cooperative_matrices: bool,
     /// A folder in which pipelines are kept between two starts.
     pub pipelines: Option<PathBuf>,
 }
@@ -50,6 +54,7 @@ impl Default for Settings {
             run_bytes: u64::MAX,
             hang_after: Duration::from_secs(10),
             reopen_after: Duration::from_millis(500),
+            cooperative_matrices: false,
             pipelines: None,
         }
     }

@@ -62,7 +62,13 @@ impl Opened {
     fn open(settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
         let (_instance, index, chosen) = super::adapters::chosen(&settings.choice)?;
         let info = chosen.get_info();
-        let features = chosen.features() & WANTED.into_iter().fold(Features::empty(), |a, b| a | b);
+        let mut features =
+            chosen.features() & WANTED.into_iter().fold(Features::empty(), |a, b| a | b);
+        // Its kernel counts on subgroups of 32, whatever they are used for.
+        let of_32 = (info.subgroup_min_size, info.subgroup_max_size) == (32, 32);
+        if !settings.cooperative_matrices || !of_32 {
+            features.remove(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        }
         let limits = chosen.limits();
         let experimental = features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let descriptor = DeviceDescriptor {
