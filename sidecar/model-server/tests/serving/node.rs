@@ -88,11 +88,11 @@ impl Home {
         self.start_as(plane, true).await
     }
 
-    async fn start_as(&self, plane: &Plane, take_over: bool) -> Sidecar {
-        let socket = self.path().join("sidecar.sock");
-        let options = Options {
+    /// As what a sidecar in this folder is started.
+    pub fn options(&self, plane: &Plane, take_over: bool) -> Options {
+        Options {
             state_dir: self.path().join("state"),
-            listen: Listen::Unix(socket.clone()),
+            listen: Listen::Unix(self.path().join("sidecar.sock")),
             xds: plane.xds(),
             control: plane.control(),
             token: self.token.clone(),
@@ -105,7 +105,12 @@ impl Home {
             metrics: self.metrics,
             operators: self.operators.clone(),
             take_over,
-        };
+        }
+    }
+
+    async fn start_as(&self, plane: &Plane, take_over: bool) -> Sidecar {
+        let socket = self.path().join("sidecar.sock");
+        let options = self.options(plane, take_over);
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);
         let task = tokio::spawn(Box::pin(model_server::serve(options, async move {
