@@ -22,7 +22,9 @@ pub(crate) const WASM_VARIABLE: &str = "BULKHEAD_WASM_DIR";
 
 /// Builds `bulkhead` and returns its path.
 pub(crate) fn bulkhead() -> Result<PathBuf> {
-    run(cargo().args(["build", "--package", "cli"]))?;
+    // As a part of the workspace: by itself it would have its dependencies with other features than
+    // tests and benches have them, and so build them once more.
+    run(cargo().args(["build", "--workspace", "--bin", "bulkhead"]))?;
     Ok(workspace::target().join("debug/bulkhead"))
 }
 
