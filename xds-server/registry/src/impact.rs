@@ -92,11 +92,11 @@ impl Words {
         }
         if old.bases != new.bases {
             let said = |bases: Bases| match bases {
-                Bases::Own => "trained on its own data alone",
-                Bases::Shared => "trained on others' data too",
+                Bases::Own => "on its own data alone",
+                Bases::Shared => "on others' data too",
             };
             let (old, new) = (said(old.bases), said(new.bases));
-            self.say(format!("bases of its adapters may be {old} -> {new}"));
+            self.say(format!("bases of its adapters may be trained {old} -> {new}"));
         }
         match (old.suspended, new.suspended) {
             (false, true) => {

@@ -298,7 +298,7 @@ spec: { issuer: 'https://idp.example', audiences: [api], algorithms: [RS256], or
         told,
         [
             "org_a: issuer https://idp.example may speak for it, to audience api",
-            "org_b: tier pool -> bridge; rate limit 9/s burst 5 -> rate limit 0.14/s burst 5; it is suspended: every request of it is refused; model eta: removed",
+            "org_b: tier pool -> bridge; rate limit 9/s burst 5 -> rate limit 0.14/s burst 5; bases of its adapters may be trained on others' data too -> on its own data alone; it is suspended: every request of it is refused; model eta: removed",
             "org_n: it is new: tier pool, data plane shared in region eu-central-1, rate limit 10/s burst 20; model eta: answered by eta v1",
         ]
     );
