@@ -27,6 +27,8 @@ pub(super) struct Line<'a> {
     pub(super) number: u64,
     /// The line without its end, or nothing where it is too long.
     pub(super) text: Option<&'a [u8]>,
+    /// Whether it has its end. The last line of a log that is still written may have none.
+    pub(super) is_ended: bool,
 }
 
 impl Lines {
@@ -60,13 +62,14 @@ impl Lines {
             let is_cut = read > MAX_LINE_BYTES && self.line.last() != Some(&b'\n');
             if is_cut {
                 self.input.skip_until(b'\n')?;
-                return Ok(Some(Line { number: self.number, text: None }));
+                return Ok(Some(Line { number: self.number, text: None, is_ended: true }));
             }
             if !self.line.trim_ascii().is_empty() {
                 break;
             }
         }
-        Ok(Some(Line { number: self.number, text: Some(self.line.trim_ascii()) }))
+        let is_ended = self.line.last() == Some(&b'\n');
+        Ok(Some(Line { number: self.number, text: Some(self.line.trim_ascii()), is_ended }))
     }
 }
 
@@ -105,7 +108,7 @@ mod tests {
     fn a_line_without_an_end_is_skipped_and_never_held() {
         let endless = io::repeat(b'x').take(50 * MAX_LINE_BYTES as u64);
         let mut lines = Lines::of(endless.chain(&b"\n{2}\n"[..]));
-        assert_eq!(lines.next().unwrap(), Some(Line { number: 1, text: None }));
+        assert_eq!(lines.next().unwrap(), Some(Line { number: 1, text: None, is_ended: true }));
         assert!(lines.line.capacity() <= 4 * MAX_LINE_BYTES, "{}", lines.line.capacity());
         assert_eq!(all(lines), [line(2, "{2}")]);
     }
