@@ -6,7 +6,8 @@ use artifact::{Header, Mapped, Package, PackageBuilder, SectionKind, Tensor as D
 use inference::{
     Backend, Inputs, Model, Outputs, Part, Tensor, TensorData,
     changes::{
-        CHANGES, CHANGES_VERSION, Changes, ConstantChange, MatrixChange, NUMBERS, WeightChange,
+        CHANGES, CHANGES_VERSION, Changes, ConstantChange, MatrixChange, NUMBERS, PairKind,
+        WeightChange,
     },
     cpu::CpuBackend,
     plan::{
@@ -69,9 +70,9 @@ pub fn changes(bytes: &[u8]) -> bool {
     true
 }
 
-/// Changes that are accepted: of each kind one.
-pub(crate) fn seed() -> Vec<u8> {
-    let low = WeightChange::LowRank { rank: 2, down: 64, up: 128 };
+/// Changes that are accepted: of each kind one, with thin matrices of `element`.
+pub(crate) fn seed(element: PairKind) -> Vec<u8> {
+    let low = WeightChange::LowRank { element, rank: 2, down: 64, up: 128 };
     let whole = WeightChange::Whole { lanes: 16, panels: 1024 };
     let changes = Changes {
         version: CHANGES_VERSION,

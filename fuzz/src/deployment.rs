@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use expression::{Type, compile, compile_template};
 use filter_core::{Header, Headers};
+use inference::changes::PairKind;
 use jwt_simple::prelude::{Claims, Duration, ECDSAP256KeyPairLike, ES256KeyPair};
 use passport::{SigningKey, seal::SealKey};
 use policy_model::{
@@ -171,7 +172,8 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut seeds = vec![
         ("table", "gate".to_owned(), DEPLOYMENT.gate.clone()),
         ("table", "node".to_owned(), DEPLOYMENT.node.clone()),
-        ("changes", "each-kind".to_owned(), crate::changes::seed()),
+        ("changes", "each-kind".to_owned(), crate::changes::seed(PairKind::F32)),
+        ("changes", "each-kind-narrow".to_owned(), crate::changes::seed(PairKind::F16)),
     ];
     for (point, sources) in [(Point::Gate, &AT_THE_GATE[..]), (Point::Recheck, &AT_THE_NODE[..])] {
         for source in sources {

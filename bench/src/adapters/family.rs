@@ -42,7 +42,7 @@ impl Family {
         let tuned = perceptron(&WIDTHS, &[], tuned_weights);
         let adapted = pack_over(&Package::open(base.clone())?, &tuned, &over)?;
         ensure!(adapted.changed.rank == RANK, "expected rank {RANK}: {}", adapted.changed);
-        let template = Template::new(&adapted.bytes)?;
+        let template = Template::over(&adapted.bytes, &base)?;
         let mut keys = Vec::with_capacity(adapters);
         for number in 0..adapters {
             let bytes = template.variant(number)?;

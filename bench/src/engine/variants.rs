@@ -1,23 +1,55 @@
 //! Many distinct models out of one package.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 use artifact::{
     ArchivedTensor, Header, Identity, Mapped, Package, PackageBuilder, SectionKind, Tensor,
 };
-use inference::changes;
+use half::f16;
+use inference::{
+    changes::{self, ArchivedWeightChange, PackedChanges, PairKind},
+    plan::PackedPlan,
+};
 
 /// A package from which others are made that differ in their names and weights.
 pub(crate) struct Template {
     package: Package,
+    /// Where there are 16-bit floats among what it changes of its base.
+    halves: Vec<Range<usize>>,
 }
 
 impl Template {
     pub(crate) fn new(bytes: &[u8]) -> Result<Self> {
-        Ok(Self { package: Package::open(Mapped::copied(bytes)?)? })
+        Ok(Self { package: Package::open(Mapped::copied(bytes)?)?, halves: vec![] })
     }
 
-    /// The package number `number`. Its weights, or what it changes of its base, are the template's, each times a number between 1
-    /// and 2 that only this package has.
+    /// One of changes to `base`.
+    pub(crate) fn over(bytes: &[u8], base: &Mapped) -> Result<Self> {
+        let base = PackedPlan::open(Package::open(base.clone())?)?;
+        let mut template = Self::new(bytes)?;
+        let changes = PackedChanges::open(Package::open(Mapped::copied(bytes)?)?, &base)?;
+        for change in changes.changes().matrices.iter() {
+            let matrix = base.plan().matrices.get(change.matrix.to_native() as usize);
+            let (ArchivedWeightChange::LowRank { element, rank, down, up }, Some(matrix)) =
+                (&change.weights, matrix)
+            else {
+                continue;
+            };
+            if element.get() == PairKind::F16 {
+                for (start, numbers) in [(down, matrix.inner), (up, matrix.columns)] {
+                    let (start, numbers) =
+                        (start.to_native() as usize, numbers.to_native() as usize);
+                    let bytes = rank.to_native() as usize * numbers * size_of::<f16>();
+                    template.halves.push(start..start + bytes);
+                }
+            }
+        }
+        Ok(template)
+    }
+
+    /// The package number `number`. Its weights, or what it changes of its base, are the template's, each
+    /// times a number between 1 and 2 that only this package has; 16-bit floats tell 1024 of those apart.
     pub(crate) fn variant(&self, number: usize) -> Result<Vec<u8>> {
         let mut builder = PackageBuilder::new(self.header(number));
         for (kind, key, bytes) in SectionKind::ALL
@@ -26,7 +58,7 @@ impl Template {
         {
             let is_weights = kind == SectionKind::Panels
                 || (kind == SectionKind::Delta && key == changes::NUMBERS);
-            let bytes = if is_weights { scaled(bytes, number) } else { bytes.to_vec() };
+            let bytes = if is_weights { self.scaled(bytes, number) } else { bytes.to_vec() };
             builder.section(kind, key, bytes);
         }
         builder.finish().context("a package of another size than its template's")
@@ -55,10 +87,20 @@ impl Template {
             ..Header::default()
         }
     }
-}
 
-fn scaled(panels: &[u8], number: usize) -> Vec<u8> {
-    let scale = 1.0 + number as f32 / (1 << 20) as f32;
-    let (numbers, _) = panels.as_chunks::<4>();
-    numbers.iter().flat_map(|it| (f32::from_le_bytes(*it) * scale).to_le_bytes()).collect()
+    fn scaled(&self, bytes: &[u8], number: usize) -> Vec<u8> {
+        let scale = 1.0 + number as f32 / (1 << 20) as f32;
+        let (numbers, _) = bytes.as_chunks::<4>();
+        let scaled = numbers.iter().map(|it| f32::from_le_bytes(*it) * scale);
+        let mut all: Vec<u8> = scaled.flat_map(f32::to_le_bytes).collect();
+        let scale = f16::from_f32(1.0 + (number % 1024) as f32 / 1024.0);
+        for range in &self.halves {
+            let halves = bytes.get(range.clone()).unwrap_or_default().as_chunks::<2>().0;
+            let to = all.get_mut(range.clone()).unwrap_or_default().as_chunks_mut::<2>().0;
+            for (to, from) in to.iter_mut().zip(halves) {
+                *to = (f16::from_le_bytes(*from) * scale).to_le_bytes();
+            }
+        }
+        all
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use artifact::{Identity, Package};
 use clap::{Args, ValueEnum};
-use inference::{Deviation, Pack, PackOver, pack, pack_over, plan::WeightKind};
+use inference::{Deviation, Pack, PackOver, changes::PairKind, pack, pack_over, plan::WeightKind};
 use tenancy::Digest;
 
 #[derive(Debug, Args)]
@@ -50,6 +50,10 @@ pub(crate) struct Arguments {
     /// Over a base, the largest rank of what a matrix is changed by.
     #[arg(long, default_value = "8", requires = "base")]
     rank: usize,
+    /// Over a base, what such changes are kept as. They stay f32 where answers would be further off
+    /// than is accepted, or numbers are too large.
+    #[arg(long, value_enum, default_value = "f16", requires = "base")]
+    pairs: Pairs,
     /// Over a base, put the ONNX file into the package, which makes it as large as a whole one.
     #[arg(long, requires = "base")]
     with_source: bool,
@@ -60,6 +64,12 @@ enum Weights {
     F32,
     F16,
     Int8,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Pairs {
+    F32,
+    F16,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -146,6 +156,10 @@ const fn over(arguments: &Arguments, identity: Identity) -> PackOver {
     PackOver {
         identity,
         rank: arguments.rank,
+        pairs: match arguments.pairs {
+            Pairs::F32 => PairKind::F32,
+            Pairs::F16 => PairKind::F16,
+        },
         largest_deviation: arguments.largest_deviation,
         with_source: arguments.with_source,
     }

@@ -34,7 +34,8 @@ pub use half::f16;
 pub use join::one_after_another;
 pub use kernels::give_way;
 pub use pack::{
-    Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, pack, pack_over,
+    Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, Wide, pack,
+    pack_over,
 };
 pub use request::{Inputs, Outputs};
 pub use signature::{Signature, TensorSpec};

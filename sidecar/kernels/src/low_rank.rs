@@ -5,17 +5,36 @@
 //! each change, so what counts is to read it straight through, once. Each row is computed by itself
 //! and in one order, and comes out the same to the bit whichever rows are beside it.
 
+use half::{f16, slice::HalfFloatSliceExt};
+
 use crate::{Finish, KernelError, Scratch, run};
 
 /// So many sums are kept in registers at once.
 const WIDTH: usize = 64;
+/// So many numbers are widened at once.
+pub(crate) const STEP: usize = 16;
 
 /// Two thin matrices, row after row, both with their `rank` rows outermost.
 #[derive(Debug, Clone, Copy)]
 pub struct LowRank<'a> {
-    down: &'a [f32],
-    up: &'a [f32],
+    pair: Pair<'a>,
     rank: usize,
+}
+
+/// The first and the second.
+#[derive(Debug, Clone, Copy)]
+enum Pair<'a> {
+    F32([&'a [f32]; 2]),
+    F16([&'a [f16]; 2]),
+}
+
+impl Pair<'_> {
+    fn lengths(&self) -> [usize; 2] {
+        match self {
+            Self::F32(both) => both.map(<[_]>::len),
+            Self::F16(both) => both.map(<[_]>::len),
+        }
+    }
 }
 
 impl<'a> LowRank<'a> {
@@ -25,18 +44,49 @@ impl<'a> LowRank<'a> {
     /// # Errors
     /// [`KernelError::Length`] where they are not of whole rows.
     pub fn new(down: &'a [f32], up: &'a [f32], rank: usize) -> Result<Self, KernelError> {
-        for (operand, numbers) in [("first thin matrix", down), ("second thin matrix", up)] {
-            if !numbers.len().is_multiple_of(rank.max(1)) || (rank == 0 && !numbers.is_empty()) {
-                let (expected, found) = (rank, numbers.len());
-                return Err(KernelError::Length { operand, expected, found });
+        Self::of(Pair::F32([down, up]), rank)
+    }
+
+    /// The same of 16-bit floats, which are widened while they are read.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_halves(down: &'a [f16], up: &'a [f16], rank: usize) -> Result<Self, KernelError> {
+        Self::of(Pair::F16([down, up]), rank)
+    }
+
+    fn of(pair: Pair<'a>, rank: usize) -> Result<Self, KernelError> {
+        let operands = ["first thin matrix", "second thin matrix"];
+        for (operand, found) in operands.into_iter().zip(pair.lengths()) {
+            if !found.is_multiple_of(rank.max(1)) || (rank == 0 && found > 0) {
+                return Err(KernelError::Length { operand, expected: rank, found });
             }
         }
-        Ok(Self { down, up, rank })
+        Ok(Self { pair, rank })
+    }
+
+    /// How many rows both have.
+    pub const fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many numbers the first has, and the second.
+    pub fn lengths(&self) -> [usize; 2] {
+        self.pair.lengths()
     }
 
     /// The length of what it is multiplied with, and of what comes out.
     fn sizes(&self) -> (usize, usize) {
-        (self.down.len() / self.rank.max(1), self.up.len() / self.rank.max(1))
+        let [down, up] = self.pair.lengths();
+        (down / self.rank.max(1), up / self.rank.max(1))
+    }
+
+    /// Both as 32-bit floats.
+    pub fn unpack(&self) -> [Vec<f32>; 2] {
+        match self.pair {
+            Pair::F32(both) => both.map(<[_]>::to_vec),
+            Pair::F16(both) => both.map(|it| it.to_f32_vec()),
+        }
     }
 }
 
@@ -103,16 +153,25 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Computes them, with `wide` to widen 16-bit floats.
     #[inline(always)]
-    pub(crate) fn compute(self) {
+    pub(crate) fn compute(self, wide: impl Widen) {
         let Self { left, columns, correction, thin, output } = self;
         let pair = correction.low_rank.filter(|pair| pair.rank > 0);
         let inner = pair.map_or(0, |pair| pair.sizes().0);
         for (at, to) in output.chunks_exact_mut(columns).enumerate() {
             if let Some(pair) = &pair {
                 let row = left.get(at * inner..(at + 1) * inner).unwrap_or_default();
-                narrow(row, pair.down, thin);
-                widen(thin, pair.up, to);
+                match pair.pair {
+                    Pair::F32([down, up]) => {
+                        narrow(row, down, wide, thin);
+                        widen(thin, up, wide, to);
+                    }
+                    Pair::F16([down, up]) => {
+                        narrow(row, down, wide, thin);
+                        widen(thin, up, wide, to);
+                    }
+                }
             }
             if let Some(bias) = correction.bias {
                 to.iter_mut().zip(bias).for_each(|(to, bias)| *to += bias);
@@ -124,28 +183,64 @@ impl Rows<'_> {
     }
 }
 
+/// How 16-bit floats become 32-bit ones.
+pub(crate) trait Widen: Fn(&[f16; STEP]) -> [f32; STEP] + Copy {}
+
+impl<F: Fn(&[f16; STEP]) -> [f32; STEP] + Copy> Widen for F {}
+
+/// As any processor does it.
+#[inline(always)]
+pub(crate) fn widened(numbers: &[f16; STEP]) -> [f32; STEP] {
+    let mut all = [0.0; STEP];
+    numbers.convert_to_f32_slice(&mut all);
+    all
+}
+
+/// What a thin matrix is kept as.
+trait Number: Copy + Default {
+    fn read(from: &[Self; STEP], wide: impl Widen) -> [f32; STEP];
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn read(from: &[Self; STEP], _: impl Widen) -> [f32; STEP] {
+        *from
+    }
+}
+
+impl Number for f16 {
+    #[inline(always)]
+    fn read(from: &[Self; STEP], wide: impl Widen) -> [f32; STEP] {
+        wide(from)
+    }
+}
+
 /// `thin[j] = row · down[j]`.
 #[inline(always)]
-fn narrow(row: &[f32], down: &[f32], thin: &mut [f32]) {
+fn narrow<N: Number>(row: &[f32], down: &[N], wide: impl Widen, thin: &mut [f32]) {
     if row.is_empty() {
         thin.fill(0.0);
         return;
     }
     for (to, down) in thin.iter_mut().zip(down.chunks_exact(row.len())) {
-        *to = dot(row, down);
+        *to = dot(row, down, wide);
     }
 }
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen) -> f32 {
     let ((wide_a, rest_a), (wide_b, rest_b)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
     // What is added up in a loop is touched by nothing else, so that it stays in registers.
     let mut inner = [0.0; WIDTH];
     for (a, b) in wide_a.iter().zip(wide_b) {
-        inner.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+        let numbers = read(b, wide);
+        inner.iter_mut().zip(a.iter().zip(&numbers)).for_each(|(sum, (a, b))| *sum += a * b);
     }
     let mut sums = inner;
-    sums.iter_mut().zip(rest_a.iter().zip(rest_b)).for_each(|(sum, (a, b))| *sum += a * b);
+    if !rest_a.is_empty() {
+        let numbers = read(&filled(rest_b), wide);
+        sums.iter_mut().zip(rest_a.iter().zip(&numbers)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
     // By halves, so that additions do not wait for each other.
     let mut length = WIDTH / 2;
     while length > 0 {
@@ -158,23 +253,43 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// `to += thin · up`.
 #[inline(always)]
-fn widen(thin: &[f32], up: &[f32], to: &mut [f32]) {
+fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
     let columns = to.len();
-    let (wide, rest) = to.as_chunks_mut::<WIDTH>();
-    let start = wide.len() * WIDTH;
-    for (at, to) in wide.iter_mut().enumerate() {
+    let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
+    let start = chunks.len() * WIDTH;
+    for (at, to) in chunks.iter_mut().enumerate() {
         let mut sums = *to;
         for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
             let Some(record) = row.get(at * WIDTH..).and_then(|it| it.first_chunk::<WIDTH>())
             else {
                 continue;
             };
-            sums.iter_mut().zip(record).for_each(|(sum, number)| *sum += scale * number);
+            let numbers = read(record, wide);
+            sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
         }
         *to = sums;
     }
-    for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
-        let record = row.get(start..).unwrap_or_default();
-        rest.iter_mut().zip(record).for_each(|(sum, number)| *sum += scale * number);
+    if rest.is_empty() {
+        return;
     }
+    for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
+        let numbers = read(&filled(row.get(start..).unwrap_or_default()), wide);
+        rest.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
+    }
+}
+
+#[inline(always)]
+fn read<N: Number>(from: &[N; WIDTH], wide: impl Widen) -> [f32; WIDTH] {
+    let mut numbers = [0.0; WIDTH];
+    let ((to, _), (from, _)) = (numbers.as_chunks_mut::<STEP>(), from.as_chunks::<STEP>());
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = N::read(from, wide));
+    numbers
+}
+
+/// What is left of a row, with zeros behind it.
+#[inline(always)]
+fn filled<N: Number>(rest: &[N]) -> [N; WIDTH] {
+    let mut all = [N::default(); WIDTH];
+    all.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    all
 }

@@ -147,6 +147,11 @@ impl<'a> Panels<'a> {
         &self.shape
     }
 
+    /// All of their bytes.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Up to `count` panels from `first` on, as a matrix of their columns alone.
     pub(crate) fn part(&self, first: usize, count: usize) -> Self {
         let start = first.min(self.shape.panels());

@@ -1,11 +1,12 @@
 //! The calls of kernels: the one place that is unsafe.
 
+use half::f16;
 use tract_data::{internal::TensorView, prelude::Tensor};
 use tract_linalg::mmm::{AsInputValue, FusedSpec, ScratchSpace};
 
 use crate::{
     Element, KernelError,
-    low_rank::Rows,
+    low_rank::{Rows, STEP, widened},
     native::Kernel,
     operand::Operand,
     row::{Record, Row},
@@ -125,23 +126,46 @@ pub(crate) fn correct(rows: Rows<'_>) {
         return unsafe { correct_avx512(rows) };
     }
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("f16c") {
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { correct_avx2(rows) };
     }
-    rows.compute();
+    rows.compute(widened);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "instructions take pointers")]
 fn correct_avx512(rows: Rows<'_>) {
-    rows.compute();
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm512_cvtph_ps, _mm512_storeu_ps};
+    rows.compute(|numbers: &[f16; STEP]| {
+        let mut wide = [0.0; STEP];
+        // SAFETY: as many bytes are read as there are, and written as there is room for.
+        unsafe {
+            let numbers = _mm256_loadu_si256(numbers.as_ptr().cast());
+            _mm512_storeu_ps(wide.as_mut_ptr(), _mm512_cvtph_ps(numbers));
+        }
+        wide
+    });
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
+#[allow(unsafe_code, reason = "instructions take pointers")]
 fn correct_avx2(rows: Rows<'_>) {
-    rows.compute();
+    use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
+    rows.compute(|numbers: &[f16; STEP]| {
+        let mut wide = [0.0; STEP];
+        let (halves, _) = numbers.as_chunks::<8>();
+        for (to, from) in wide.as_chunks_mut::<8>().0.iter_mut().zip(halves) {
+            // SAFETY: as many bytes are read as there are, and written as there is room for.
+            unsafe {
+                let numbers = _mm_loadu_si128(from.as_ptr().cast());
+                _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(numbers));
+            }
+        }
+        wide
+    });
 }
 
 /// Whether this processor computes tiles.

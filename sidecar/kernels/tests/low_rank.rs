@@ -1,11 +1,16 @@
 //! What thin changes add to a product.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
+use half::f16;
 use kernels::{Correction, Finish, LowRank, Scratch};
 use proptest::prelude::*;
 
 fn numbers(seed: usize, count: usize) -> Vec<f32> {
     (0..count).map(|at| ((at * 37 + seed * 17 + 11) % 101) as f32 * 0.02 - 1.0).collect()
+}
+
+fn halves(numbers: &[f32]) -> Vec<f16> {
+    numbers.iter().map(|it| f16::from_f32(*it)).collect()
 }
 
 proptest! {
@@ -52,11 +57,55 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Widening is exact, so nothing but what they are kept as tells the two apart.
+    #[test]
+    fn halves_add_what_the_same_numbers_add_as_wide_ones(
+        rows in 0_usize..9,
+        inner in 0_usize..150,
+        columns in 0_usize..150,
+        rank in 0_usize..10,
+        bits in any::<u16>(),
+    ) {
+        let (left, mut found) = (numbers(1, rows * inner), numbers(2, rows * columns));
+        let (mut down, up) =
+            (halves(&numbers(3, rank * inner)), halves(&numbers(4, rank * columns)));
+        // Whatever a file holds: infinities, no numbers, and such as are near to zero.
+        if let Some(any) = down.last_mut() {
+            *any = f16::from_bits(bits);
+        }
+        let narrow = LowRank::of_halves(&down, &up, rank).unwrap();
+        let [down, up] = narrow.unpack();
+        let wide = LowRank::new(&down, &up, rank).unwrap();
+        let mut expected = found.clone();
+        let mut scratch = Scratch::default();
+        for (pair, output) in [(narrow, &mut found), (wide, &mut expected)] {
+            let correction = Correction { low_rank: Some(pair), ..Correction::default() };
+            scratch.correct(&left, (rows, columns), &correction, output).unwrap();
+        }
+        let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+        prop_assert!(found.iter().zip(&expected).all(same), "{found:?} is not {expected:?}");
+        for row in 0..rows {
+            let (x, before) = (&left[row * inner..(row + 1) * inner], numbers(2, rows * columns));
+            let mut alone = before[row * columns..(row + 1) * columns].to_vec();
+            let correction = Correction { low_rank: Some(narrow), ..Correction::default() };
+            scratch.correct(x, (1, columns), &correction, &mut alone).unwrap();
+            let together = &found[row * columns..(row + 1) * columns];
+            prop_assert!(together.iter().zip(&alone).all(same), "a row depends on others");
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let numbers = numbers(0, 24);
     assert!(LowRank::new(&numbers[..7], &numbers[..6], 2).is_err());
     assert!(LowRank::new(&numbers[..6], &numbers[..6], 0).is_err());
+    let narrow = halves(&numbers);
+    assert!(LowRank::of_halves(&narrow[..7], &narrow[..6], 2).is_err());
+    assert!(LowRank::of_halves(&narrow[..6], &narrow[..6], 0).is_err());
     let pair = LowRank::new(&numbers[..6], &numbers[..8], 2).unwrap();
     let correction = Correction { low_rank: Some(pair), ..Correction::default() };
     let mut scratch = Scratch::default();

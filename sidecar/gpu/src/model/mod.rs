@@ -30,7 +30,7 @@ use crate::{
     memory::WORD_BYTES,
     run::{Job, RunError, run},
 };
-use own::Own;
+use own::{Copied, Own};
 use resident::{Place, Resident};
 
 /// A model of the CPU's backend that can be on a device too. Whatever the device does not answer, the
@@ -41,6 +41,8 @@ pub struct PlacedModel {
     base: Option<Arc<dyn Model>>,
     device: Device,
     blueprint: Arc<Blueprint>,
+    /// The words of a device that its weights take, or what it changes of its base's.
+    words: u64,
     mode: Mode,
     placement: Mutex<Placement>,
     resident: Resident,
@@ -56,7 +58,8 @@ impl PlacedModel {
     ) -> Self {
         let placement = Mutex::new(Placement::new(mode));
         let (resident, by_device) = (Resident::default(), AtomicU64::new(0));
-        Self { cpu, base: None, device, blueprint, mode, placement, resident, by_device }
+        let words = blueprint.slot_words;
+        Self { cpu, base: None, device, blueprint, words, mode, placement, resident, by_device }
     }
 
     /// A model that changes the one that `base` is; none where kernels cannot read the changes.
@@ -66,9 +69,13 @@ impl PlacedModel {
         let (device, blueprint) = (its.device.clone(), Arc::clone(&its.blueprint));
         let mut model = Self::new(cpu, device, blueprint, its.mode);
         model.base = Some(Arc::clone(base));
-        let (planned, lanes) = (model.planned()?, model.blueprint.lanes);
-        let is_read = Own::are_read(planned.changes()?, planned.plan().plan(), lanes);
-        is_read.then_some(model)
+        let planned = model.planned()?;
+        let (changes, plan) = (planned.changes()?, planned.plan().plan());
+        if !Own::are_read(changes, plan, model.blueprint.lanes) {
+            return None;
+        }
+        model.words = Copied::of(changes, plan, 0).words();
+        Some(model)
     }
 
     /// The same model without a device.
@@ -98,14 +105,15 @@ impl PlacedModel {
             let (slot, base) = match (self.base(), planned.changes()) {
                 (Some(base), Some(changes)) => {
                     let base = base.place(opened)?;
-                    let slot = base.slot.beside(opened, Own::words(changes), |store, word| {
-                        store.write(word, changes.numbers())
+                    let copied = |start| Copied::of(changes, planned.plan().plan(), start);
+                    let slot = base.slot.beside(opened, self.words, |store, word| {
+                        copied(word).write(store, word)
                     })?;
-                    let own = Own::at(changes, slot.start());
+                    let own = copied(slot.start()).own();
                     (slot, Some((base, own)))
                 }
                 _ => {
-                    let slot = family.slot(opened, self.blueprint.slot_words, |store, word| {
+                    let slot = family.slot(opened, self.words, |store, word| {
                         self.blueprint.fill(planned.plan(), store, word)
                     })?;
                     (slot, None)
@@ -268,8 +276,7 @@ impl Model for PlacedModel {
 
 impl OnDevice for PlacedModel {
     fn bytes(&self) -> u64 {
-        let changes = self.planned().and_then(PlannedModel::changes);
-        changes.map_or(self.blueprint.slot_words, Own::words) * WORD_BYTES
+        self.words * WORD_BYTES
     }
 
     fn is_there(&self) -> bool {

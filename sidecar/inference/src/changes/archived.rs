@@ -5,11 +5,11 @@ use std::ops::Range;
 use artifact::{ArchivedTensor, Package, SectionKind};
 use kernels::{Element, LowRank, PanelShape, Panels};
 use tenancy::Digest;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable};
 
 use super::{
     ArchivedChanges, ArchivedConstantChange, ArchivedMatrixChange, ArchivedWeightChange, CHANGES,
-    CHANGES_VERSION, MAX_RANK, NUMBERS, NUMBERS_ALIGNMENT,
+    CHANGES_VERSION, MAX_RANK, NUMBERS, NUMBERS_ALIGNMENT, PairKind,
 };
 use crate::plan::{ArchivedMatrix, ArchivedPlace, ArchivedPlan, PackedPlan};
 
@@ -144,12 +144,17 @@ impl PackedChanges {
     ) -> Option<WeightsRef<'_>> {
         Some(match &change.weights {
             ArchivedWeightChange::Same => WeightsRef::Same,
-            ArchivedWeightChange::LowRank { rank, down, up } => {
-                let rank = rank.to_native();
-                let of = |at: u64, width: u64| self.floats(at, u64::from(rank).checked_mul(width)?);
-                let down = of(down.to_native(), matrix.inner.to_native())?;
-                let up = of(up.to_native(), matrix.columns.to_native())?;
-                WeightsRef::LowRank(LowRank::new(down, up, rank as usize).ok()?)
+            ArchivedWeightChange::LowRank { element, rank, down, up } => {
+                let rows = rank.to_native();
+                let down = (down.to_native(), u64::from(rows).checked_mul(matrix.inner.into())?);
+                let up = (up.to_native(), u64::from(rows).checked_mul(matrix.columns.into())?);
+                let pair = match element.get() {
+                    PairKind::F32 => LowRank::new(self.read(down)?, self.read(up)?, rows as usize),
+                    PairKind::F16 => {
+                        LowRank::of_halves(self.read(down)?, self.read(up)?, rows as usize)
+                    }
+                };
+                WeightsRef::LowRank(pair.ok()?)
             }
             ArchivedWeightChange::Whole { lanes, panels } => {
                 let shape = whole(matrix, lanes.to_native());
@@ -161,12 +166,13 @@ impl PackedChanges {
 
     /// What `change` adds to the bias of a matrix of so many columns.
     pub fn bias(&self, change: &ArchivedMatrixChange, columns: u64) -> Option<&[f32]> {
-        self.floats(change.bias.as_ref()?.to_native(), columns)
+        self.read((change.bias.as_ref()?.to_native(), columns))
     }
 
-    fn floats(&self, at: u64, count: u64) -> Option<&[f32]> {
-        let bytes = self.numbers().get(placed(at, count.checked_mul(4)?)?)?;
-        <[f32]>::ref_from_bytes(bytes).ok()
+    /// So many numbers from byte `at` on.
+    fn read<N: FromBytes + Immutable>(&self, (at, count): (u64, u64)) -> Option<&[N]> {
+        let bytes = self.numbers().get(placed(at, count.checked_mul(size_of::<N>() as u64)?)?)?;
+        <[N]>::ref_from_bytes(bytes).ok()
     }
 }
 
@@ -261,16 +267,18 @@ fn check_matrix(
     is_there: impl Fn(u64, Option<u64>) -> Result<(), ChangesError>,
 ) -> Result<(), ChangesError> {
     let (inner, columns) = (matrix.inner.to_native(), matrix.columns.to_native());
-    let floats = |rows: u64, width: u64| rows.checked_mul(width)?.checked_mul(4);
+    let bytes = |rows: u64, width: u64, of: PairKind| {
+        rows.checked_mul(width)?.checked_mul(of.bytes() as u64)
+    };
     match &change.weights {
         ArchivedWeightChange::Same => {}
-        ArchivedWeightChange::LowRank { rank, down, up } => {
+        ArchivedWeightChange::LowRank { element, rank, down, up } => {
             let rank = u64::from(rank.to_native());
             if rank > MAX_RANK as u64 {
                 return Err(malformed(format!("expected a rank of at most {MAX_RANK}")));
             }
-            is_there(down.to_native(), floats(rank, inner))?;
-            is_there(up.to_native(), floats(rank, columns))?;
+            is_there(down.to_native(), bytes(rank, inner, element.get()))?;
+            is_there(up.to_native(), bytes(rank, columns, element.get()))?;
         }
         ArchivedWeightChange::Whole { lanes, panels } => {
             let shape = whole(matrix, lanes.to_native());
@@ -281,7 +289,7 @@ fn check_matrix(
         }
     }
     match change.bias.as_ref() {
-        Some(bias) => is_there(bias.to_native(), floats(1, columns)),
+        Some(bias) => is_there(bias.to_native(), bytes(1, columns, PairKind::F32)),
         None => Ok(()),
     }
 }

@@ -3,8 +3,9 @@
 //! A package with a base ([`artifact::Header::base`]) has no plan of its own: it runs by its base's,
 //! with other numbers. Its [`artifact::SectionKind::Delta`] sections say which. The one named
 //! [`CHANGES`] is an rkyv archive of [`Changes`]; the one named [`NUMBERS`] holds the numbers, 32-bit
-//! little-endian floats but for constants, which are as they are in the base. What is changed starts
-//! there at multiples of 64 bytes, so that it is read from where it is mapped.
+//! little-endian floats but for thin matrices, which say what they are kept as ([`PairKind`]), and for
+//! constants, which are as they are in the base. What is changed starts there at multiples of 64 bytes,
+//! so that it is read from where it is mapped.
 //!
 //! Start with [`Changes`], then [`PackedChanges::open`].
 
@@ -14,7 +15,7 @@ mod weights;
 use rkyv::{Archive, Serialize};
 
 pub use archived::{ChangesError, PackedChanges, WeightsRef};
-pub use weights::{ArchivedWeightChange, WeightChange};
+pub use weights::{ArchivedPairKind, ArchivedWeightChange, PairKind, WeightChange};
 
 /// Changes of another number are refused.
 pub const CHANGES_VERSION: u32 = 1;

@@ -1,6 +1,8 @@
 //! How the weights of a matrix differ.
 #![allow(missing_docs, reason = "rkyv's derive does not take over the words of every field")]
 
+use std::fmt;
+
 use rkyv::{Archive, Serialize};
 
 /// How the weights of a matrix differ.
@@ -10,6 +12,8 @@ pub enum WeightChange {
     Same,
     /// By the product of two thin matrices, `weights + downᵀ · up`.
     LowRank {
+        /// What both are kept as.
+        element: PairKind,
         /// How many rows both have.
         rank: u32,
         /// Where the first starts: `rank` rows of as many numbers as the matrix has rows.
@@ -24,4 +28,42 @@ pub enum WeightChange {
         /// Where the panels start, with elements of 32-bit floats: see [`kernels::PanelShape`].
         panels: u64,
     },
+}
+
+/// What the two thin matrices of a change are kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize)]
+pub enum PairKind {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, widened while they are read.
+    F16,
+}
+
+impl PairKind {
+    /// Bytes of a number.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+impl ArchivedPairKind {
+    /// The same where it is not archived.
+    pub const fn get(&self) -> PairKind {
+        match self {
+            Self::F32 => PairKind::F32,
+            Self::F16 => PairKind::F16,
+        }
+    }
+}
+
+impl fmt::Display for PairKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
 }

@@ -48,9 +48,13 @@ pub(super) fn factor(matrix: &[f32], inner: usize, columns: usize, rank: usize) 
     let left = basis * v_t.transpose();
     let mut thin = Thin { rank: kept, down: vec![], up: vec![] };
     for (at, strength) in singular_values.iter().take(kept).enumerate() {
-        let scale = strength.sqrt();
-        thin.down.extend(left.column(at).iter().map(|it| (it * scale) as f32));
-        thin.up.extend(u.column(at).iter().map(|it| (it * scale) as f32));
+        let (down, up) = (left.column(at), u.column(at));
+        // The largest numbers of both are the same, so that 16-bit floats, which reach less far, have
+        // room for both, and lose as little of the one as of the other.
+        let (of_down, of_up) = (down.amax(), up.amax());
+        let largest = (strength * of_down * of_up).sqrt();
+        thin.down.extend(down.iter().map(|it| (it / of_down * largest) as f32));
+        thin.up.extend(up.iter().map(|it| (it / of_up * largest) as f32));
     }
     Some(thin)
 }
@@ -85,6 +89,18 @@ mod tests {
             let again = product(&found, inner, columns);
             let apart = matrix.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(apart < 1e-4, "{apart} of {inner} by {columns}");
+        }
+    }
+
+    #[test]
+    fn both_reach_equally_far() {
+        let made = Thin { rank: 2, down: some(1, 2 * 3), up: some(2, 2 * 500) };
+        let scaled: Vec<f32> = product(&made, 3, 500).iter().map(|it| it * 1e6).collect();
+        let found = factor(&scaled, 3, 500, 2).unwrap();
+        for (down, up) in found.down.chunks(3).zip(found.up.chunks(500)) {
+            let largest = |it: &[f32]| it.iter().fold(0.0_f32, |most, it| most.max(it.abs()));
+            let (down, up) = (largest(down), largest(up));
+            assert!((down / up - 1.0).abs() < 1e-5, "{down} and {up}");
         }
     }
 

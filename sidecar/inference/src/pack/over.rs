@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use artifact::{Identity, Package, PackageBuilder, SectionKind};
+use artifact::{Header, Identity, Package, PackageBuilder, SectionKind};
+use half::f16;
 use kernels::{Element, PanelShape};
 use zerocopy::IntoBytes;
 
@@ -15,7 +16,7 @@ use crate::{
     Backend, LoadError,
     changes::{
         CHANGES, CHANGES_VERSION, Changes, ConstantChange, MAX_RANK, MatrixChange, NUMBERS,
-        NUMBERS_ALIGNMENT, WeightChange,
+        NUMBERS_ALIGNMENT, PairKind, WeightChange,
     },
     cpu::{CpuBackend, model::Typed, unpacked},
     lower::{Lowered, Weights, lower},
@@ -32,6 +33,8 @@ pub struct PackOver {
     pub identity: Identity,
     /// The largest rank of what a matrix is changed by.
     pub rank: usize,
+    /// What such changes are kept as; see [`Wide`] for where they stay 32-bit floats.
+    pub pairs: PairKind,
     /// The largest [`Deviation::largest`] from the fine-tuned model that is accepted.
     pub largest_deviation: f64,
     /// Whether the ONNX file goes along, which is as large as the model that it is of.
@@ -39,9 +42,15 @@ pub struct PackOver {
 }
 
 impl Default for PackOver {
-    /// Rank 8, answers within a hundredth, nobody's, and without the ONNX file.
+    /// Rank 8, kept as 16-bit floats, answers within a hundredth, nobody's, and without the ONNX file.
     fn default() -> Self {
-        Self { identity: Identity::default(), rank: 8, largest_deviation: 0.01, with_source: false }
+        Self {
+            identity: Identity::default(),
+            rank: 8,
+            pairs: PairKind::F16,
+            largest_deviation: 0.01,
+            with_source: false,
+        }
     }
 }
 
@@ -63,6 +72,10 @@ pub struct Changed {
     pub thin: usize,
     /// The largest rank of those.
     pub rank: usize,
+    /// How many of them are kept as 32-bit floats.
+    pub wide: usize,
+    /// Why so, where 16-bit ones were asked for.
+    pub because: Option<Wide>,
     /// Matrices that are kept whole.
     pub whole: usize,
     /// Matrices of which the bias differs and nothing else.
@@ -73,14 +86,32 @@ pub struct Changed {
     pub bytes: usize,
 }
 
+/// Why thin matrices are kept as 32-bit floats, though 16-bit ones were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wide {
+    /// They have numbers that 16-bit floats do not reach.
+    OutOfRange,
+    /// With 16-bit ones, answers deviate by more than is accepted.
+    Deviates,
+}
+
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { thin, rank, whole, biases, constants, bytes } = self;
-        write!(
-            f,
-            "over its base: {thin} matrices changed by rank {rank} at most, {whole} whole, {biases} \
-             biases, {constants} constants, {bytes} bytes"
-        )
+        let Self { thin, rank, wide, because, whole, biases, constants, bytes } = self;
+        write!(f, "over its base: {thin} matrices changed by rank {rank} at most")?;
+        if *wide < *thin {
+            write!(f, " in {}", PairKind::F16)?;
+        }
+        if *wide > 0 {
+            let of = if wide < thin { format!(" but {wide}") } else { String::new() };
+            write!(f, "{of} in {}", PairKind::F32)?;
+        }
+        f.write_str(match because {
+            Some(Wide::OutOfRange) => " (numbers that f16 does not reach)",
+            Some(Wide::Deviates) => " (f16 deviates by more than is accepted)",
+            None => "",
+        })?;
+        write!(f, ", {whole} whole, {biases} biases, {constants} constants, {bytes} bytes")
     }
 }
 
@@ -128,49 +159,53 @@ pub fn pack_over(base: &Package, tuned: &[u8], options: &PackOver) -> Result<Ada
         return Err(PackError::OtherPlan { difference });
     }
 
-    let mut writing = Writing::default();
-    let base_matrices = unpacked(&plan).map_err(LoadError::from)?;
-    for (at, (tuned, base)) in lowered.matrices.iter().zip(&base_matrices).enumerate() {
-        writing.matrix(at as u32, tuned, base, options.rank)?;
-    }
-    writing.constants(&lowered, plan.constants());
-    let (changes, changed, numbers) = writing.finish();
-    let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&changes)
-        .map_err(|error| PackError::Plan { detail: error.to_string() })?;
     header.base = Some(*base.file().digest().as_bytes());
-    let mut builder = PackageBuilder::new(header);
-    builder.section(SectionKind::Delta, CHANGES, archive.into_vec());
-    if !numbers.is_empty() {
-        builder.section(SectionKind::Delta, NUMBERS, numbers);
-    }
-    if options.with_source {
-        builder.section(SectionKind::Source, "onnx", tuned.to_vec());
-    }
-    builder.section(SectionKind::Notes, RUNS, changed.to_string().into_bytes());
-    let bytes = builder.finish()?;
+    let base_matrices = unpacked(&plan).map_err(LoadError::from)?;
+    let changed = |pairs: PairKind| -> Result<(Vec<u8>, Changed), PackError> {
+        let mut writing = Writing::of(pairs);
+        for (at, (tuned, base)) in lowered.matrices.iter().zip(&base_matrices).enumerate() {
+            writing.matrix(at as u32, tuned, base, options.rank)?;
+        }
+        writing.constants(&lowered, plan.constants());
+        let source = options.with_source.then_some(tuned);
+        writing.finish(header.clone(), source, options.pairs)
+    };
 
     let backend = CpuBackend::default();
     let mapped = |bytes: &[u8]| artifact::Mapped::copied(bytes).map_err(PackError::from);
     let wide = backend.load(&mapped(&pack(tuned, &whole)?.bytes)?)?;
-    let narrow = backend.load_over(&mapped(&bytes)?, &backend.load(base.file())?)?;
-    let deviation = measure::deviation(&*wide, &*narrow)?;
-    // Not a number is no smaller than the limit.
-    if deviation.largest <= options.largest_deviation {
-        return Ok(Adapted { bytes, changed, deviation });
+    let loaded = backend.load(base.file())?;
+    let mut pairs = options.pairs;
+    loop {
+        let (bytes, changed) = changed(pairs)?;
+        let narrow = backend.load_over(&mapped(&bytes)?, &loaded)?;
+        let deviation = measure::deviation(&*wide, &*narrow)?;
+        // Not a number is no smaller than the limit.
+        if deviation.largest <= options.largest_deviation {
+            return Ok(Adapted { bytes, changed, deviation });
+        }
+        if changed.wide == changed.thin {
+            let (limit, found) = (options.largest_deviation, deviation.largest);
+            return Err(PackError::DeviatesFromTuned { limit, found });
+        }
+        pairs = PairKind::F32;
     }
-    let (limit, found) = (options.largest_deviation, deviation.largest);
-    Err(PackError::DeviatesFromTuned { limit, found })
 }
 
 /// Changes that are being put together.
-#[derive(Default)]
 struct Writing {
+    pairs: PairKind,
     changes: Changes,
     changed: Changed,
     numbers: Vec<u8>,
 }
 
 impl Writing {
+    fn of(pairs: PairKind) -> Self {
+        let (changes, changed, numbers) = Default::default();
+        Self { pairs, changes, changed, numbers }
+    }
+
     fn push(&mut self, bytes: &[u8]) -> u64 {
         self.numbers.resize(self.numbers.len().next_multiple_of(NUMBERS_ALIGNMENT), 0);
         let at = self.numbers.len() as u64;
@@ -199,22 +234,36 @@ impl Writing {
         let whole_bytes = shape.bytes()?;
         let thin = factor(&weights, tuned.inner, tuned.columns, rank);
         let thin = thin.filter(|_| !has_bias || bias.iter().flatten().all(|it| it.is_finite()));
-        let thin_bytes = |thin: &Thin| {
-            let numbers = thin.rank * (tuned.inner + tuned.columns);
-            (numbers + if has_bias { tuned.columns } else { 0 }) * size_of::<f32>()
+        let thin = thin.map(|thin| {
+            (Some(&thin).filter(|_| self.pairs == PairKind::F16).and_then(Halves::of), thin)
+        });
+        let thin_bytes = |halves: &Option<Halves>, thin: &Thin| {
+            let element = if halves.is_some() { PairKind::F16 } else { PairKind::F32 };
+            let bias = if has_bias { tuned.columns * size_of::<f32>() } else { 0 };
+            thin.rank * (tuned.inner + tuned.columns) * element.bytes() + bias
         };
         let is_small = tuned.numbers.len() * size_of::<f32>() <= SMALL_BYTES;
         let change = match thin {
-            Some(thin) if thin.rank == 0 => {
+            Some((_, thin)) if thin.rank == 0 => {
                 self.changed.biases += 1;
                 WeightChange::Same
             }
-            Some(thin) if thin_bytes(&thin) < whole_bytes && !is_small => {
+            Some((halves, thin)) if thin_bytes(&halves, &thin) < whole_bytes && !is_small => {
                 self.changed.thin += 1;
                 self.changed.rank = self.changed.rank.max(thin.rank);
                 let rank = thin.rank as u32;
-                let (down, up) = (self.push(thin.down.as_bytes()), self.push(thin.up.as_bytes()));
-                WeightChange::LowRank { rank, down, up }
+                let (element, down, up) = match &halves {
+                    Some(Halves { down, up }) => (PairKind::F16, down.as_bytes(), up.as_bytes()),
+                    None => (PairKind::F32, thin.down.as_bytes(), thin.up.as_bytes()),
+                };
+                if halves.is_none() {
+                    self.changed.wide += 1;
+                    let asked = self.pairs == PairKind::F16;
+                    self.changed.because =
+                        self.changed.because.or(asked.then_some(Wide::OutOfRange));
+                }
+                let (down, up) = (self.push(down), self.push(up));
+                WeightChange::LowRank { element, rank, down, up }
             }
             _ => {
                 self.changed.whole += 1;
@@ -257,11 +306,48 @@ impl Writing {
         }
     }
 
-    fn finish(self) -> (Changes, Changed, Vec<u8>) {
-        let Self { mut changes, mut changed, numbers } = self;
+    /// The package, of which `asked` is what thin matrices were to be kept as.
+    fn finish(
+        self,
+        header: Header,
+        source: Option<&[u8]>,
+        asked: PairKind,
+    ) -> Result<(Vec<u8>, Changed), PackError> {
+        let Self { pairs, mut changes, mut changed, numbers } = self;
         changes.version = CHANGES_VERSION;
         changed.bytes = numbers.len();
-        (changes, changed, numbers)
+        if pairs != asked {
+            changed.because = Some(Wide::Deviates);
+        }
+        let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&changes)
+            .map_err(|error| PackError::Plan { detail: error.to_string() })?;
+        let mut builder = PackageBuilder::new(header);
+        builder.section(SectionKind::Delta, CHANGES, archive.into_vec());
+        if !numbers.is_empty() {
+            builder.section(SectionKind::Delta, NUMBERS, numbers);
+        }
+        if let Some(source) = source {
+            builder.section(SectionKind::Source, "onnx", source.to_vec());
+        }
+        builder.section(SectionKind::Notes, RUNS, changed.to_string().into_bytes());
+        Ok((builder.finish()?, changed))
+    }
+}
+
+/// Two thin matrices as 16-bit floats.
+struct Halves {
+    down: Vec<f16>,
+    up: Vec<f16>,
+}
+
+impl Halves {
+    /// None where a number is out of their range.
+    fn of(thin: &Thin) -> Option<Self> {
+        let halves = |numbers: &[f32]| -> Option<Vec<f16>> {
+            let rounded = numbers.iter().map(|it| f16::from_f32(*it));
+            rounded.map(|it| it.is_finite().then_some(it)).collect()
+        };
+        Some(Self { down: halves(&thin.down)?, up: halves(&thin.up)? })
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use artifact::{Mapped, Package};
 use inference::{
-    Backend, DataType, Inputs, Model, Pack, PackOver, Tensor, TensorData, cpu::CpuBackend, pack,
-    pack_over,
+    Backend, DataType, Inputs, Model, Pack, PackOver, Tensor, TensorData, changes::PairKind,
+    cpu::CpuBackend, pack, pack_over,
 };
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
@@ -214,7 +214,7 @@ pub fn family(model: fn(u64) -> ModelProto, adapters: u64) -> Vec<Arc<dyn Model>
     family_by(&CpuBackend::default(), model, adapters)
 }
 
-/// A base and adapters of it, as `backend` loads them.
+/// A base and adapters of it, as `backend` loads them: those of even numbers with 32-bit pairs.
 pub fn family_by(
     backend: &dyn Backend,
     model: fn(u64) -> ModelProto,
@@ -223,7 +223,9 @@ pub fn family_by(
     let base = base_of(model);
     let loaded = backend.load(base.file()).unwrap();
     let over = |tuned: u64| {
-        let packed = pack_over(&base, &onnx::bytes(&model(tuned)), &options()).unwrap();
+        let pairs = if tuned.is_multiple_of(2) { PairKind::F32 } else { PairKind::F16 };
+        let options = PackOver { pairs, ..options() };
+        let packed = pack_over(&base, &onnx::bytes(&model(tuned)), &options).unwrap();
         backend.load_over(&Mapped::copied(&packed.bytes).unwrap(), &loaded).unwrap()
     };
     let adapters: Vec<_> = (1..=adapters).map(over).collect();
