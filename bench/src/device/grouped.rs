@@ -13,14 +13,16 @@ use crate::{
     spread::Spread,
 };
 
-/// A perceptron of these widths, of each tenant its own weights.
-const WIDTHS: [usize; 4] = [64, 128, 128, 8];
+/// Perceptrons of these widths, of each tenant its own weights: as those of the flights example, and
+/// about eight times that.
+const SIZES: [[usize; 4]; 2] = [[20, 64, 32, 1], [64, 128, 128, 8]];
 /// Further apart than kernels' orders of adding explain.
 const TOLERANCE: f64 = 1e-4;
 
 /// What was measured, in milliseconds for all tenants together.
 #[derive(Debug, Serialize)]
 pub(super) struct Grouped {
+    pub(super) widths: [usize; 4],
     pub(super) tenants: usize,
     pub(super) one_after_another_ms: Spread,
     pub(super) together_ms: Spread,
@@ -30,16 +32,30 @@ pub(super) struct Grouped {
     pub(super) apart: f64,
 }
 
-pub(super) fn measure(models: &mut Models<'_>, tenants: usize, rounds: usize) -> Result<Grouped> {
-    eprintln!("small models of {tenants} tenants");
+pub(super) fn measure(
+    models: &mut Models<'_>,
+    tenants: usize,
+    rounds: usize,
+) -> Result<Vec<Grouped>> {
+    SIZES.iter().map(|widths| of_size(models, *widths, tenants, rounds)).collect()
+}
+
+fn of_size(
+    models: &mut Models<'_>,
+    widths: [usize; 4],
+    tenants: usize,
+    rounds: usize,
+) -> Result<Grouped> {
+    eprintln!("models of {widths:?} of {tenants} tenants");
     let loaded = (0..tenants)
         .map(|seed| {
-            let (name, arguments) = (format!("small-{seed}"), json!([WIDTHS, seed]));
+            let (name, arguments) = (format!("small-{seed}"), json!([widths, seed]));
             let (_, package) = models.make(&name, "mlp", &arguments, WeightKind::F32)?;
             models.on_device(&package)
         })
         .collect::<Result<Vec<_>>>()?;
-    let rows: Vec<Inputs> = (0..tenants).map(row).collect::<Result<_>>()?;
+    let rows: Vec<Inputs> =
+        (0..tenants).map(|tenant| row(tenant, widths[0])).collect::<Result<_>>()?;
     let all = Inputs::join(&rows).filter(|it| it.batch() == tenants as u64);
     let all = all.ok_or_else(|| anyhow::anyhow!("expected requests that join"))?;
     let (mut alone_ms, mut together_ms) = (vec![], vec![]);
@@ -67,6 +83,7 @@ pub(super) fn measure(models: &mut Models<'_>, tenants: usize, rounds: usize) ->
     let ratio = alone_ms.iter().zip(&together_ms).map(|(alone, together)| alone / together);
     let spread = |values: Vec<f64>| Spread::of(values).ok_or_else(|| anyhow::anyhow!("no rounds"));
     Ok(Grouped {
+        widths,
         tenants,
         ratio: spread(ratio.collect())?,
         one_after_another_ms: spread(alone_ms)?,
@@ -75,15 +92,15 @@ pub(super) fn measure(models: &mut Models<'_>, tenants: usize, rounds: usize) ->
     })
 }
 
-fn row(tenant: usize) -> Result<Inputs> {
-    let base = request(&[1, WIDTHS[0]])?;
+fn row(tenant: usize, width: usize) -> Result<Inputs> {
+    let base = request(&[1, width])?;
     let numbers = match base.tensors().first().map(Tensor::data) {
         Some(TensorData::Fp32(numbers)) => {
             numbers.iter().map(|it| it * (1.0 + tenant as f32 / 64.0))
         }
         other => anyhow::bail!("expected floats, found {other:?}"),
     };
-    let shape = vec![1, WIDTHS[0] as u64];
+    let shape = vec![1, width as u64];
     Ok(Inputs::new(vec![Tensor::new("x", shape, TensorData::Fp32(numbers.collect()))?])?)
 }
 

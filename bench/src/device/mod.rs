@@ -97,7 +97,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let grouped = wants(Part::Grouped)
         .then(|| grouped::measure(&mut models, options.tenants, options.rounds))
-        .transpose()?;
+        .transpose()?
+        .unwrap_or_default();
     let speed = if wants(Part::Speed) { speed::measure(&mut models, options)? } else { vec![] };
     let report = Report {
         adapter,

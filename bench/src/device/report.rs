@@ -15,7 +15,7 @@ pub(super) struct Report {
     pub(super) adapter: String,
     pub(super) onnxruntime: String,
     pub(super) wgpu: String,
-    pub(super) grouped: Option<Grouped>,
+    pub(super) grouped: Vec<Grouped>,
     pub(super) speed: Vec<Speed>,
 }
 
@@ -26,10 +26,9 @@ impl fmt::Display for Report {
             "device: {}; wgpu {}; onnxruntime {}",
             self.adapter, self.wgpu, self.onnxruntime
         )?;
-        if let Some(Grouped { tenants, one_after_another_ms, together_ms, ratio, apart }) =
-            &self.grouped
-        {
-            writeln!(f, "\nsmall models of {tenants} tenants, a row of each, in ms:")?;
+        for it in &self.grouped {
+            let Grouped { widths, tenants, one_after_another_ms, together_ms, ratio, apart } = it;
+            writeln!(f, "\nmodels of {widths:?} of {tenants} tenants, a row of each, in ms:")?;
             writeln!(f, "  one after another  {}", one_after_another_ms.text(2))?;
             writeln!(f, "  in one dispatch    {}", together_ms.text(2))?;
             let pass = verdict(ratio.median >= GROUPED_BAR);
