@@ -13,8 +13,8 @@ use crate::{
 
 /// The first words of the arena. A kernel that finds a fault in the data, an index beyond its table,
 /// writes there and goes on; they are 0 before a run, and where the first is not 0 after it, the
-/// answer is worth nothing. The words: [0] 1 for an index beyond its table, [1] and [2] the index, low
-/// word first, [3] the length of the table, [4] the batch row.
+/// answer is worth nothing. The words: 0 is 1 for an index beyond its table, 1 and 2 are the index, low
+/// word first, 3 is the length of the table, 4 the batch row.
 pub const FAULT_WORDS: u32 = 64;
 
 /// Invocations in a workgroup of kernels that go from element to element.

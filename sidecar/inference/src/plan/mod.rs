@@ -109,7 +109,7 @@ impl Kind {
 }
 
 impl ArchivedKind {
-    /// As of [`Kind::bytes`].
+    /// Bytes of one element in memory; texts take none of a run's.
     pub const fn bytes(self) -> usize {
         match self {
             Self::Text => 0,
