@@ -76,24 +76,15 @@ impl Compiler<'_> {
         model: &ModelName,
         version: &ModelVersionSpec,
     ) -> ModelVersion {
-        let base = version.base.as_ref().and_then(|base| self.base(base).ok());
-        model_version(model, version, base)
-    }
-}
-
-fn model_version(
-    model: &ModelName,
-    version: &ModelVersionSpec,
-    base: Option<Base>,
-) -> ModelVersion {
-    ModelVersion {
-        model: model.clone(),
-        version: version.version.clone(),
-        digest: version.digest,
-        trained_on: sorted(&version.trained_on),
-        base,
-        status: version.status,
-        evaluation: version.evaluation,
+        ModelVersion {
+            model: model.clone(),
+            version: version.version.clone(),
+            digest: version.digest,
+            trained_on: sorted(&version.trained_on),
+            base: version.base.as_ref().and_then(|base| self.base(base).ok()),
+            status: version.status,
+            evaluation: version.evaluation,
+        }
     }
 }
 

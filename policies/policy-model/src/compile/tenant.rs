@@ -7,8 +7,8 @@ use tenancy::{DataPlaneId, ModelName, TenantId, Tier};
 use super::{Compiler, Subject, limits, serving};
 use crate::{
     diagnostic::did_you_mean,
-    resolved::{Memory, RateLimit, Share, Tenant, TenantModel},
-    spec::{Bases, Kind, ModelStatus, ModelVersionSpec, Object, TenantModelSpec, TenantSpec},
+    resolved::{Memory, ModelVersion, RateLimit, Share, Tenant, TenantModel},
+    spec::{Bases, Kind, ModelStatus, Object, TenantModelSpec, TenantSpec},
 };
 
 impl Compiler<'_> {
@@ -151,8 +151,9 @@ impl Compiler<'_> {
                 self.report.error(subject, &path, message);
                 continue;
             };
-            self.check_that_it_may_serve((subject, &path), tenant, &spec.model, version);
-            versions.insert(wanted.clone(), self.model_version(&spec.model, version));
+            let version = self.model_version(&spec.model, version);
+            self.check_that_it_may_serve((subject, &path), tenant, &version);
+            versions.insert(wanted.clone(), version);
         }
         let default = versions.get(&spec.version)?.clone();
         Some(TenantModel { default, versions })
@@ -164,10 +165,9 @@ impl Compiler<'_> {
         &mut self,
         (subject, path): (&Subject<'_>, &str),
         (tenant, tier, bases): (&TenantId, Tier, Bases),
-        model: &ModelName,
-        spec: &ModelVersionSpec,
+        version: &ModelVersion,
     ) {
-        let ModelVersionSpec { version, status, trained_on, .. } = spec;
+        let ModelVersion { model, version, status, trained_on, base, .. } = version;
         if *status != ModelStatus::Ready {
             self.report.error(subject, path, format!("expected a version that is ready, found Model/{model} version `{version}`, which is {}; pin another", status.as_str()));
         }
@@ -175,7 +175,6 @@ impl Compiler<'_> {
         if let (Tier::Bridge | Tier::Silo, Some(foreign)) = (tier, foreign) {
             self.report.error(subject, path, format!("expected a model trained on `{tenant}` alone, as tier `{tier}` demands, found Model/{model} version `{version}`, which was trained on `{foreign}` too"));
         }
-        let base = self.model_version(model, spec).base;
         let foreign = base.as_ref().and_then(|base| {
             base.trained_on.iter().find(|org| *org != tenant).map(|foreign| (base, foreign))
         });
