@@ -20,7 +20,7 @@ pub(crate) use delta::Delta;
 pub(crate) use weights::Packing;
 
 use crate::{
-    Dispatch, Features, Limits, Run, Unsupported,
+    CooperativeMatrix, Dispatch, Features, Limits, Run, Unsupported,
     chain::{Chain, texts},
 };
 
@@ -42,7 +42,7 @@ pub(crate) enum Tile {
     /// So many rows and columns; each invocation as many as `each`.
     Blocks { rows: u32, columns: u32, each: [u32; 2] },
     /// A block by cooperative matrices.
-    Cooperative,
+    Cooperative(CooperativeMatrix),
 }
 
 impl Tile {
@@ -50,7 +50,7 @@ impl Tile {
     pub(crate) const fn rows(self) -> u32 {
         match self {
             Self::Rows { rows, .. } | Self::Blocks { rows, .. } => rows,
-            Self::Cooperative => cooperative::SIZE,
+            Self::Cooperative(_) => cooperative::SIZE,
         }
     }
 }
@@ -84,12 +84,12 @@ impl Product {
         match self.tile {
             Tile::Rows { rows, threads } => rows::text(self, rows, threads),
             Tile::Blocks { rows, columns, each } => blocks::text(self, [rows, columns], each),
-            Tile::Cooperative => cooperative::text(self),
+            Tile::Cooperative(matrix) => cooperative::text(self, matrix),
         }
     }
 
     pub(crate) fn features(&self) -> Features {
-        let all = self.tile == Tile::Cooperative;
+        let all = matches!(self.tile, Tile::Cooperative(_));
         Features { subgroups: all, f16: all, cooperative_matrix: all }
     }
 
@@ -97,7 +97,7 @@ impl Product {
         let tile = match self.tile {
             Tile::Rows { rows, .. } => format!("{rows} rows"),
             Tile::Blocks { rows, columns, .. } => format!("{rows}x{columns}"),
-            Tile::Cooperative => "cooperative".to_owned(),
+            Tile::Cooperative(_) => "cooperative".to_owned(),
         };
         let more = self.finish.as_ref().map_or(0, |it| it.ops.len()) + usize::from(self.relu);
         format!("product {:?} {tile} +{more}", self.packing.element)

@@ -142,13 +142,11 @@ impl<'a, 'r> Planned<'a, 'r> {
             let threads = if self.inner <= 256 { 64 } else { 256 };
             return Tile::Rows { rows: (longest as u32).next_power_of_two(), threads };
         }
-        let [threads, bytes] = cooperative::NEEDS;
-        let has_them = self.limits.cooperative_matrix && self.limits.subgroups && self.limits.f16;
-        if has_them
+        if let Some(matrix) = self.limits.cooperative_matrix
             && self.packing.element == Element::F16
-            && self.limits.check(threads, bytes).is_ok()
+            && cooperative::is_possible(matrix, self.limits)
         {
-            return Tile::Cooperative;
+            return Tile::Cooperative(matrix);
         }
         let each = rows / self.spans.len().max(1);
         let busy = |size: usize| {
@@ -217,7 +215,7 @@ impl<'a, 'r> Planned<'a, 'r> {
         let across = match tile {
             Tile::Rows { .. } => width,
             Tile::Blocks { columns: each, .. } => columns.div_ceil(each as usize),
-            Tile::Cooperative => columns.div_ceil(cooperative::SIZE as usize),
+            Tile::Cooperative(_) => columns.div_ceil(cooperative::SIZE as usize),
         };
         (across > 0).then_some(across)
     }
