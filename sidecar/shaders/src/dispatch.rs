@@ -43,6 +43,8 @@ pub struct Limits {
     pub workgroups_per_dimension: u32,
     /// Bytes of a binding.
     pub binding_bytes: u64,
+    /// Invocations of a subgroup, of the largest where they differ.
+    pub subgroup_size: u32,
     /// Whether kernels may use subgroups.
     pub subgroups: bool,
     /// Whether kernels may use 16-bit floats.
@@ -82,6 +84,7 @@ impl Default for Limits {
             workgroup_storage_bytes: 16 << 10,
             workgroups_per_dimension: 65_535,
             binding_bytes: 128 << 20,
+            subgroup_size: 32,
             subgroups: false,
             f16: false,
             cooperative_matrix: None,

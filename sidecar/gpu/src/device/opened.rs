@@ -117,7 +117,11 @@ impl Opened {
         let tick = features.contains(Features::TIMESTAMP_QUERY);
         Ok(Arc::new(Self {
             adapter: found.adapter(),
-            limits: limits_of(&limits, features, cooperative),
+            limits: shaders::Limits {
+                subgroup_size: info.subgroup_max_size,
+                cooperative_matrix: cooperative,
+                ..limits_of(&limits, features)
+            },
             run_bytes: settings.run_bytes.min(limits.max_storage_buffer_binding_size),
             buffer_bytes: limits.max_buffer_size,
             tick_nanoseconds: tick.then(|| queue.get_timestamp_period()),
@@ -256,11 +260,7 @@ fn bindings(device: &wgpu::Device) -> BindGroupLayout {
     device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries })
 }
 
-fn limits_of(
-    limits: &wgpu::Limits,
-    features: Features,
-    cooperative_matrix: Option<shaders::CooperativeMatrix>,
-) -> shaders::Limits {
+fn limits_of(limits: &wgpu::Limits, features: Features) -> shaders::Limits {
     shaders::Limits {
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         workgroup_size: [
@@ -273,6 +273,6 @@ fn limits_of(
         binding_bytes: limits.max_storage_buffer_binding_size,
         subgroups: features.contains(Features::SUBGROUP),
         f16: features.contains(Features::SHADER_F16),
-        cooperative_matrix,
+        ..shaders::Limits::default()
     }
 }

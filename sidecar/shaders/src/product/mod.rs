@@ -37,8 +37,9 @@ pub(crate) struct Product {
 /// What a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tile {
-    /// A panel's columns of so many rows; its invocations share the numbers that are added.
-    Rows { rows: u32, threads: u32 },
+    /// The columns of so many panels, of so many rows. Invocations that there are more of than columns,
+    /// four by four, share what is added.
+    Rows { rows: u32, threads: u32, panels: u32 },
     /// So many rows and columns; each invocation as many as `each`.
     Blocks { rows: u32, columns: u32, each: [u32; 2] },
     /// A block by cooperative matrices.
@@ -82,7 +83,7 @@ fn write(row: u32, end_row: u32, column: u32, numbers: vec4<f32>) {
 impl Product {
     pub(crate) fn wgsl(&self) -> String {
         match self.tile {
-            Tile::Rows { rows, threads } => rows::text(self, rows, threads),
+            Tile::Rows { rows, threads, panels } => rows::text(self, rows, threads, panels),
             Tile::Blocks { rows, columns, each } => blocks::text(self, [rows, columns], each),
             Tile::Cooperative(matrix) => cooperative::text(self, matrix),
         }
