@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// The large models; those of all kinds where it is not said
     #[arg(long, value_enum, value_delimiter = ',')]
     models: Vec<speed::Kind>,
+    /// Rows of the product, whatever the batches of the other large models
+    #[arg(long, default_value_t = 4096)]
+    rows: usize,
     /// How many answers a round has of each of the large models
     #[arg(long, default_value_t = 5)]
     answers: usize,

@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Mlp,
     /// A transformer encoder of 12 layers of 768 and 12 heads, over 64 steps
     Encoder,
-    /// A product with a matrix of 4096 by 4096, and as many rows whatever the batch
+    /// A product with a matrix of 4096 by 4096
     Product,
 }
 
@@ -161,8 +161,8 @@ pub(super) fn measure(models: &mut Models<'_>, options: &Options) -> Result<Vec<
         let weights = options.weights.kind();
         let (path, package) = models.make(kind.name(), kind.name(), &kind.arguments(), weights)?;
         models.peer.ask::<Value>(&json!({ "do": "open", "path": path }))?;
-        // A product is one of as many rows as the matrix has, whatever batches the others have.
-        let batches = if *kind == Kind::Product { vec![4096] } else { options.batches.clone() };
+        let batches =
+            if *kind == Kind::Product { vec![options.rows] } else { options.batches.clone() };
         for batch in batches {
             eprintln!("{}, batch {batch}", kind.name());
             found.push(one(models, options, (*kind, batch), (&path, &package))?);
