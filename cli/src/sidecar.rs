@@ -48,8 +48,8 @@ pub(crate) struct Arguments {
     /// What models may take of the device's memory, where there is a device, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_DEVICE_BYTES)]
     device_bytes: u64,
-    /// Which device models run on where that is faster: `auto` is the first GPU that there is, `off` is
-    /// none; else a device's number, or a part of its name.
+    /// Which device models run on where that is faster: `auto` is the GPU, of several the one that is
+    /// measured to be fastest, `off` is none; else a device's number, or a part of its name.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// What the inputs of requests that wait for a processor may take together once they are decoded,

@@ -5,11 +5,15 @@
 //! compared and what is not. Start with [`run`].
 
 mod grouped;
+mod kernels;
 mod models;
 mod report;
 mod speed;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -42,9 +46,19 @@ pub(crate) struct Options {
     /// The large models; those of all kinds where it is not said
     #[arg(long, value_enum, value_delimiter = ',')]
     models: Vec<speed::Kind>,
-    /// The card's peak in f32, in TFLOP/s, to tell shares of it
+    /// Rows of the product, whatever the batches of the other large models
+    #[arg(long, default_value_t = 4096)]
+    rows: usize,
+    /// How many answers a round has of each of the large models
+    #[arg(long, default_value_t = 5)]
+    answers: usize,
+    /// The card's peak in TFLOP/s, of f32 or of what multiplies here, to tell what share of it its kernels
+    /// reach
     #[arg(long)]
     peak_tflops: Option<f64>,
+    /// What the card reads of its memory at the most, in GB/s, where that may be what bounds it
+    #[arg(long)]
+    peak_gbytes: Option<f64>,
     /// Use cooperative matrices for 16-bit weights, where the device has them
     #[arg(long)]
     cooperative: bool,
@@ -66,13 +80,17 @@ enum Part {
 
 /// More than any model here takes.
 const BUDGET_BYTES: u64 = 8 << 30;
+/// A device that computes on the CPU takes long for the large models, and does not hang.
+const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 
 /// Measures, prints and records. It fails where the measuring does, not where a bar is missed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.rounds > 0 && options.tenants > 1, "expected some rounds, and several tenants");
+    ensure!(options.answers > 0, "expected some answers in a round");
     let settings = Settings {
         choice: options.device.clone(),
         budget_bytes: BUDGET_BYTES,
+        hang_after: LONGEST_ANSWER,
         cooperative_matrices: options.cooperative,
         ..Settings::default()
     };
@@ -88,7 +106,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = TempDir::with_prefix("device-")?;
     let limits = Limits { max_tensor_bytes: 4 << 30, ..Limits::default() };
     let cpu = CpuBackend::new(limits);
-    let adapter = device.adapter().to_string();
+    let adapter = device.adapter();
+    ensure!(
+        !options.cooperative || adapter.has_cooperative_matrices,
+        "expected a device with cooperative matrices, found {adapter}"
+    );
     let backend = GpuBackend::new(cpu.clone(), Some(device), Mode::Always);
     let mut models = Models { folder: folder.path(), peer: &mut peer, backend, cpu };
     let wants = |part| match options.parts.as_slice() {
@@ -101,9 +123,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .unwrap_or_default();
     let speed = if wants(Part::Speed) { speed::measure(&mut models, options)? } else { vec![] };
     let report = Report {
-        adapter,
+        adapter: adapter.to_string(),
+        cooperative: options.cooperative,
         onnxruntime: models.peer.version()?,
-        wgpu: WGPU.to_owned(),
+        wgpu: locked("wgpu").context("Cargo.lock has no wgpu")?.to_owned(),
         grouped,
         speed,
     };
@@ -111,5 +134,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     results::record("device", options.out.as_deref(), &report)
 }
 
-/// The release of wgpu that is measured, as `Cargo.lock` has it.
-const WGPU: &str = "30.0.2";
+/// The version of a crate that was built, as `Cargo.lock` has it.
+fn locked(name: &str) -> Option<&'static str> {
+    const LOCK: &str = include_str!("../../../Cargo.lock");
+    let (_, package) = LOCK.split_once(&format!("\nname = \"{name}\"\nversion = \""))?;
+    package.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn versions_are_those_of_the_lock_file() {
+        let version = super::locked("wgpu").unwrap();
+        assert_eq!(
+            version.split('.').filter(|it| it.parse::<u32>().is_ok()).count(),
+            3,
+            "{version}"
+        );
+        assert_eq!(super::locked("no such crate"), None);
+    }
+}

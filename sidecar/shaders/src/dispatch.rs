@@ -43,15 +43,25 @@ pub struct Limits {
     pub workgroups_per_dimension: u32,
     /// Bytes of a binding.
     pub binding_bytes: u64,
+    /// Invocations of a subgroup, of the largest where they differ.
+    pub subgroup_size: u32,
     /// Whether kernels may use subgroups.
     pub subgroups: bool,
     /// Whether kernels may use 16-bit floats.
     pub f16: bool,
-    /// Whether products with 16-bit weights may be computed by cooperative matrices of 16 by 16, from
-    /// 16 bits into 32, in WGSL as naga has it (`wgpu_cooperative_matrix`), by subgroups that always
-    /// have 32 invocations. Those kernels have never run: no device was at hand. They round what they
+    /// The cooperative matrices by which products with 16-bit weights may be computed, in WGSL as naga
+    /// has it (`wgpu_cooperative_matrix`); none where they may not. Those kernels round what they
     /// multiply to 16 bits, which passes 65,504 as infinite.
-    pub cooperative_matrix: bool,
+    pub cooperative_matrix: Option<CooperativeMatrix>,
+}
+
+/// Square matrices of 16-bit floats that a subgroup multiplies into one of 32-bit floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CooperativeMatrix {
+    /// Rows, and columns: 8 or 16.
+    pub side: u32,
+    /// Invocations of a subgroup, always so many: a power of 2 up to 64.
+    pub subgroup: u32,
 }
 
 impl Limits {
@@ -74,9 +84,10 @@ impl Default for Limits {
             workgroup_storage_bytes: 16 << 10,
             workgroups_per_dimension: 65_535,
             binding_bytes: 128 << 20,
+            subgroup_size: 32,
             subgroups: false,
             f16: false,
-            cooperative_matrix: false,
+            cooperative_matrix: None,
         }
     }
 }

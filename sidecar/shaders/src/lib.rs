@@ -24,7 +24,7 @@ mod run;
 mod support;
 mod window;
 
-pub use dispatch::{Dispatch, FAULT_WORDS, Features, Limits, Shader};
+pub use dispatch::{CooperativeMatrix, Dispatch, FAULT_WORDS, Features, Limits, Shader};
 pub use group::{Group, fuse};
 pub use run::{Delta, Part, Replaced, Run, Weight, Weights};
 pub use support::{Unsupported, name, supports};

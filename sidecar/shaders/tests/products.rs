@@ -4,7 +4,7 @@
 mod support;
 
 use inference::plan::{Binary, Dimension, Kind, Step, Term, Unary, WeightKind};
-use shaders::{Delta, Group, Limits, Part};
+use shaders::{CooperativeMatrix, Delta, Group, Limits, Part};
 use support::{Batch, Case, Is, alone, together, validate_all};
 
 #[test]
@@ -137,9 +137,15 @@ fn a_matrix_that_is_not_bound_at_once_is_taken_panels_by_panels() {
 
 #[test]
 fn products_by_cooperative_matrices_are_shaders_where_a_device_has_them() {
-    let limits =
-        Limits { cooperative_matrix: true, subgroups: true, f16: true, ..support::roomy() };
-    for element in [WeightKind::F16, WeightKind::F32] {
+    let sizes = [(8, 8), (16, 32), (16, 64)];
+    let elements = [WeightKind::F16, WeightKind::F32];
+    for ((side, subgroup), element) in sizes.into_iter().flat_map(|it| elements.map(|e| (it, e))) {
+        let limits = Limits {
+            cooperative_matrix: Some(CooperativeMatrix { side, subgroup }),
+            subgroups: true,
+            f16: true,
+            ..support::roomy()
+        };
         let mut case = Case::new();
         let matrix = case.matrix(100, 200, true, element);
         let input = case.input(Kind::F32, &[Batch, Is(100)]);

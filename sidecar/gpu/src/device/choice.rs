@@ -8,8 +8,9 @@ use std::{convert::Infallible, fmt, str::FromStr};
 pub enum Choice {
     /// None.
     Off,
-    /// The first that is a processor of its own: discrete before integrated before virtual. Never one
-    /// that computes on the CPU, which the CPU's own kernels do better.
+    /// The one that is a processor of its own; of several, the one that was measured to answer fastest,
+    /// and of those that are as fast, discrete before integrated before virtual. Never one that computes
+    /// on the CPU, which the CPU's own kernels do better.
     #[default]
     Auto,
     /// The one of this number among [`super::adapters`].

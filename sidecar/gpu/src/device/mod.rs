@@ -2,8 +2,10 @@
 
 mod adapters;
 mod choice;
+mod fastest;
 mod opened;
 mod pipeline_file;
+mod trial;
 mod trusted;
 
 use std::{
@@ -39,8 +41,8 @@ pub struct Settings {
     /// How long after a loss the device is opened again; twice as long after each time that fails.
     pub reopen_after: Duration,
     /// Whether products with 16-bit weights may be computed by the adapter's cooperative matrices. Rows
-    /// are rounded to 16 bits for them, and what is beyond 65,504 becomes infinite. No device has run
-    /// that kernel yet, so it is for who measures it.
+    /// are rounded to 16 bits for them, and what is beyond 65,504 becomes infinite. No GPU has run that
+    /// kernel yet, only a driver that computes on the CPU, so it is for who measures it.
     pub cooperative_matrices: bool,
     /// A folder in which pipelines are kept between two starts.
     pub pipelines: Option<PathBuf>,
@@ -103,9 +105,13 @@ impl Device {
     pub fn open(settings: Settings) -> Result<Self, DeviceError> {
         let opened = Opened::new(&settings, 0)?;
         tracing::info!(adapter = %opened.adapter, budget_bytes = settings.budget_bytes, "a device is used");
+        Ok(Self::of(opened, settings))
+    }
+
+    fn of(opened: Arc<Opened>, settings: Settings) -> Self {
         let adapter = opened.adapter.clone();
         let state = State { opened: Some(opened), adapter, generation: 0, losses: 0 };
-        Ok(Self { inner: Arc::new(Inner { settings, state: Mutex::new(state) }) })
+        Self { inner: Arc::new(Inner { settings, state: Mutex::new(state) }) }
     }
 
     /// Which device it is.
@@ -187,7 +193,10 @@ fn reopen(device: &Weak<Inner>, generation: u64) {
         match Opened::new(&inner.settings, generation) {
             Ok(opened) => {
                 tracing::info!(adapter = %opened.adapter, "a lost device is back");
-                inner.lock().opened = Some(opened);
+                let mut state = inner.lock();
+                // Where several are to choose from, it can be another.
+                state.adapter = opened.adapter.clone();
+                state.opened = Some(opened);
                 return;
             }
             Err(error) => {

@@ -12,7 +12,12 @@ use wgpu::{
     BufferBindingType, DeviceDescriptor, Error, ErrorFilter, Features, ShaderStages,
 };
 
-use super::{Adapter, Settings, pipeline_file::PipelineFile, trusted};
+use super::{
+    Adapter, Settings,
+    adapters::{Found, chosen},
+    pipeline_file::PipelineFile,
+    trusted,
+};
 use crate::{
     memory::{Budget, Families, Pools},
     pipelines::Pipelines,
@@ -51,31 +56,40 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Opens the device that `settings` choose.
     pub(super) fn new(settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
-        let opening = AssertUnwindSafe(|| Self::open(settings, generation));
+        let (_instance, found) = chosen(settings)?;
+        Self::of(&found, settings, generation)
+    }
+
+    /// Opens this device.
+    pub(super) fn of(
+        found: &Found,
+        settings: &Settings,
+        generation: u64,
+    ) -> Result<Arc<Self>, DeviceError> {
+        let opening = AssertUnwindSafe(|| Self::open(found, settings, generation));
         // A driver that panics inside is a device that cannot be opened.
         catch_unwind(opening).unwrap_or_else(|_| {
             Err(DeviceError::Refused { detail: "its driver failed while it was opened".to_owned() })
         })
     }
 
-    fn open(settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
-        let (_instance, index, chosen) = super::adapters::chosen(&settings.choice)?;
+    fn open(found: &Found, settings: &Settings, generation: u64) -> Result<Arc<Self>, DeviceError> {
+        let chosen = &found.adapter;
         let info = chosen.get_info();
         let mut features =
             chosen.features() & WANTED.into_iter().fold(Features::empty(), |a, b| a | b);
-        // Its kernel counts on subgroups of 32, whatever they are used for.
-        let of_32 = (info.subgroup_min_size, info.subgroup_max_size) == (32, 32);
-        if !settings.cooperative_matrices || !of_32 {
+        let cooperative = found.cooperative_matrix().filter(|_| settings.cooperative_matrices);
+        if cooperative.is_none() {
             features.remove(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         }
         let limits = chosen.limits();
-        let experimental = features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let descriptor = DeviceDescriptor {
             label: None,
             required_features: features,
             required_limits: limits.clone(),
-            experimental_features: if experimental {
+            experimental_features: if cooperative.is_some() {
                 trusted::experimental()
             } else {
                 wgpu::ExperimentalFeatures::disabled()
@@ -102,8 +116,12 @@ impl Opened {
         let pipelines = Pipelines::new(&device, &bindings, cache.zip(file));
         let tick = features.contains(Features::TIMESTAMP_QUERY);
         Ok(Arc::new(Self {
-            adapter: Adapter::of(index, &info),
-            limits: limits_of(&limits, features, &chosen.cooperative_matrix_properties()),
+            adapter: found.adapter(),
+            limits: shaders::Limits {
+                subgroup_size: info.subgroup_max_size,
+                cooperative_matrix: cooperative,
+                ..limits_of(&limits, features)
+            },
             run_bytes: settings.run_bytes.min(limits.max_storage_buffer_binding_size),
             buffer_bytes: limits.max_buffer_size,
             tick_nanoseconds: tick.then(|| queue.get_timestamp_period()),
@@ -242,15 +260,7 @@ fn bindings(device: &wgpu::Device) -> BindGroupLayout {
     device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries })
 }
 
-fn limits_of(
-    limits: &wgpu::Limits,
-    features: Features,
-    matrices: &[wgpu::CooperativeMatrixProperties],
-) -> shaders::Limits {
-    use wgpu::CooperativeScalarType::{F16, F32};
-    let is_multiplied = |it: &wgpu::CooperativeMatrixProperties| {
-        (it.m_size, it.n_size, it.k_size) == (16, 16, 16) && it.ab_type == F16 && it.cr_type == F32
-    };
+fn limits_of(limits: &wgpu::Limits, features: Features) -> shaders::Limits {
     shaders::Limits {
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         workgroup_size: [
@@ -263,8 +273,6 @@ fn limits_of(
         binding_bytes: limits.max_storage_buffer_binding_size,
         subgroups: features.contains(Features::SUBGROUP),
         f16: features.contains(Features::SHADER_F16),
-        cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
-            && features.contains(Features::SHADER_F16)
-            && matrices.iter().any(is_multiplied),
+        ..shaders::Limits::default()
     }
 }

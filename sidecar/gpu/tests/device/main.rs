@@ -10,6 +10,7 @@ mod keeping;
 mod models;
 #[path = "../../../inference/tests/onnx/mod.rs"]
 mod onnx;
+mod refusals;
 mod support;
 mod together;
 mod traces;

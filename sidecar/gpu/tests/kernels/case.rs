@@ -243,24 +243,30 @@ fn backend(device: &Device) -> GpuBackend {
     GpuBackend::new(CpuBackend::new(Limits::default()), Some(device.clone()), Mode::Always)
 }
 
+/// How the device is used.
+pub fn settings() -> Settings {
+    let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
+    let choice: Choice = name.parse().unwrap();
+    Settings { choice, budget_bytes: 512 << 20, ..Settings::default() }
+}
+
+/// A device of a test's own.
+pub fn open(settings: Settings) -> Option<Device> {
+    _ = tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing::Level::WARN)
+        .try_init();
+    match Device::open(settings) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            eprintln!("SKIPPED: {error}; there are: {:?}", gpu::adapters());
+            None
+        }
+    }
+}
+
 /// The device that tests share.
 pub fn device() -> Option<&'static Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    let open = || {
-        _ = tracing_subscriber::fmt()
-            .with_test_writer()
-            .with_max_level(tracing::Level::WARN)
-            .try_init();
-        let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
-        let choice: Choice = name.parse().unwrap();
-        let settings = Settings { choice, budget_bytes: 512 << 20, ..Settings::default() };
-        match Device::open(settings) {
-            Ok(device) => Some(device),
-            Err(error) => {
-                eprintln!("SKIPPED: {error}; there are: {:?}", gpu::adapters());
-                None
-            }
-        }
-    };
-    DEVICE.get_or_init(open).as_ref()
+    DEVICE.get_or_init(|| open(settings())).as_ref()
 }

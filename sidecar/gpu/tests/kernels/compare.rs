@@ -76,6 +76,13 @@ pub fn whole(seed: usize, count: usize) -> Vec<i64> {
         .collect()
 }
 
+/// Numbers of which none is subnormal.
+pub fn normal(data: TensorData) -> TensorData {
+    let TensorData::Fp32(mut numbers) = data else { return data };
+    numbers.iter_mut().filter(|it| it.is_subnormal()).for_each(|it| *it = 0.0);
+    TensorData::Fp32(numbers)
+}
+
 /// Asserts that two numbers differ by `tolerance` of the larger, or of 1, at most. A device may take
 /// subnormal numbers for 0.
 pub fn near(found: f32, expected: f32, tolerance: f32) -> bool {

@@ -7,6 +7,7 @@ mod bare;
 mod case;
 mod chains;
 mod compare;
+mod cooperative;
 mod elementwise;
 mod lines;
 mod moves;

@@ -102,9 +102,13 @@ fn rows_of_several_models_are_each_multiplied_with_their_own_weights() {
                 ));
                 first = end;
             }
-            // With a binding for all, and with one that holds no more than a model.
-            for binding_bytes in [bare.limits.binding_bytes, slot_words * 4] {
-                let limits = Limits { binding_bytes, ..bare.limits };
+            // With a binding for all, and with one that holds no more than a model; with subgroups as
+            // those of graphics cards, and as those of devices that compute on the CPU.
+            let bindings = [bare.limits.binding_bytes, slot_words * 4];
+            for (binding_bytes, subgroup_size) in
+                bindings.into_iter().flat_map(|it| [(it, 32), (it, 8)])
+            {
+                let limits = Limits { binding_bytes, subgroup_size, ..bare.limits };
                 let dispatches = laid.dispatches(&groups, &parts, slab.len() as u64, &limits);
                 let dispatches = match dispatches {
                     // A constant of each model is not split.

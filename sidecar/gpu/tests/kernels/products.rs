@@ -9,9 +9,12 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
+use shaders::{Group, Limits, Part};
+
 use crate::{
+    bare::{Bare, Laid},
     case::{Batch, Case, Is, device},
-    compare::{assert_near, plain},
+    compare::{assert_near, near, plain},
 };
 
 fn product(
@@ -63,6 +66,39 @@ fn products_of_every_tile_are_the_cpus() {
     product([17, 1040], [103, 10], WeightKind::F32, false, false);
     product([18, 1040], [103, 10], WeightKind::F16, true, false);
     product([20, 1040], [103, 10], WeightKind::I8, true, false);
+}
+
+#[test]
+fn few_rows_are_multiplied_alike_whether_or_not_invocations_share_a_sum() {
+    let Some(bare) = Bare::get() else { return };
+    let elements = [WeightKind::F32, WeightKind::F16, WeightKind::I8];
+    for (element, inner) in elements.into_iter().flat_map(|it| [(it, 40), (it, 300)]) {
+        let mut case = Case::new();
+        let bias = Some(plain(9, 53));
+        let matrix = case.matrix([inner, 53], element, plain(inner, inner * 53), bias);
+        let input = case.input(Kind::F32, &[Batch, Is(inner as i64)]);
+        let output = case.slot(Kind::F32, &[Batch, Is(53)]);
+        case.step(Step::Product { input, matrix, output, relu: false });
+        case.plan.outputs.push(output);
+        for rows in [1, 3, 8] {
+            let (mut laid, slab) = Laid::new(&case, i64::from(rows));
+            laid.write(input, &plain(7, rows as usize * inner));
+            let part = [Part { rows, ..Part::default() }];
+            let [alone, shared] = [8, 32].map(|subgroup_size| {
+                let limits = Limits { subgroup_size, ..bare.limits };
+                let words = slab.len() as u64;
+                let dispatches = laid.dispatches(&[Group::single(0)], &part, words, &limits);
+                let after = bare.run(&dispatches.unwrap(), &laid.arena, &slab);
+                laid.read(&after, &[output], output)
+            });
+            for (alone, shared) in alone.iter().zip(&shared) {
+                assert!(
+                    near(*alone, *shared, 1e-4),
+                    "{element:?} {inner} {rows}: {alone} {shared}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

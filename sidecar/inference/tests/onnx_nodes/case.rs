@@ -40,7 +40,7 @@ fn tensor(name: &str, bytes: &[u8]) -> Option<Tensor> {
     Tensor::new(name, shape, data).ok()
 }
 
-fn numbers(data: &TensorData) -> Vec<f64> {
+pub fn numbers(data: &TensorData) -> Vec<f64> {
     match data {
         TensorData::Bool(it) => it.iter().map(|it| f64::from(u8::from(*it))).collect(),
         TensorData::Uint8(it) => it.iter().map(|it| f64::from(*it)).collect(),
@@ -76,7 +76,7 @@ fn is_same(found: &Tensor, expected: &Tensor, relative: f64, absolute: f64) -> b
 pub struct Case {
     pub onnx: Vec<u8>,
     pub inputs: Vec<Tensor>,
-    expected: Vec<Tensor>,
+    pub expected: Vec<Tensor>,
     relative: f64,
     absolute: f64,
 }

@@ -1,18 +1,19 @@
 //! Products of many rows with 16-bit weights, by cooperative matrices.
 //!
-//! No device at hand has them: naga reads and validates these shaders in tests, and nothing has ever run
-//! them. What they multiply is rounded to 16 bits, so that numbers beyond 65,504 become infinite; sums
-//! are of 32 bits.
+//! What they multiply is rounded to 16 bits, so that numbers beyond 65,504 become infinite; sums are of
+//! 32 bits.
 
 use std::fmt::Write;
 
 use super::Product;
-use crate::chain::bindings;
+use crate::{CooperativeMatrix, Limits, chain::bindings};
 
-/// Rows and columns of a workgroup's block, of which each of its four subgroups computes a quarter.
+/// Rows and columns of a workgroup's block.
 pub(super) const SIZE: u32 = 64;
-/// Four subgroups of 32.
-const THREADS: u32 = 128;
+/// Subgroups of a workgroup, of which each computes a quarter of the block.
+const SUBGROUPS: u32 = 4;
+/// Rows and columns of a quarter.
+const QUARTER: u32 = SIZE / 2;
 /// How many numbers of the inner dimension are shared at a time.
 const DEPTH: u32 = 32;
 /// Words between two rows of what is shared: some more than there are, so that they lie in different
@@ -20,37 +21,54 @@ const DEPTH: u32 = 32;
 const LEFT: u32 = DEPTH + 8;
 const RIGHT: u32 = SIZE + 8;
 
-/// Invocations of a workgroup, and bytes that they share.
-pub(super) const NEEDS: [u32; 2] = [THREADS, 2 * (SIZE * LEFT + DEPTH * RIGHT) + 4 * SIZE * SIZE];
+/// Bytes that a workgroup shares.
+const SHARED_BYTES: u32 = 2 * (SIZE * LEFT + DEPTH * RIGHT) + 4 * SIZE * SIZE;
 
-pub(super) fn text(product: &Product) -> String {
+/// Whether a device multiplies by such matrices.
+pub(super) fn is_possible(matrix: CooperativeMatrix, limits: &Limits) -> bool {
+    let CooperativeMatrix { side, subgroup } = matrix;
+    limits.subgroups
+        && limits.f16
+        && matches!(side, 8 | 16)
+        && subgroup.is_power_of_two()
+        && subgroup <= 64
+        && limits.check(SUBGROUPS * subgroup, SHARED_BYTES).is_ok()
+}
+
+pub(super) fn text(
+    product: &Product,
+    CooperativeMatrix { side, subgroup }: CooperativeMatrix,
+) -> String {
     let packing = product.packing;
     let lanes = packing.lanes;
+    let threads = SUBGROUPS * subgroup;
+    let matrix = format!("coop_mat{side}x{side}");
+    let along = QUARTER / side;
+    let pairs = || (0..along).flat_map(|i| (0..along).map(move |j| (i, j)));
     let (mut zero, mut multiply, mut keep) = (String::new(), String::new(), String::new());
-    for k in (0..DEPTH).step_by(16) {
-        for i in 0..2 {
+    for k in (0..DEPTH).step_by(side as usize) {
+        for i in 0..along {
+            let at = side * i;
             let _ = writeln!(
                 multiply,
-                "        let a{k}_{i} = coopLoadT<coop_mat16x16<f16, A>>(&shared_left[(above + {}u) * {LEFT}u + {k}u], {LEFT}u);
-        let b{k}_{i} = coopLoadT<coop_mat16x16<f16, B>>(&shared_right[{k}u * {RIGHT}u + before + {}u], {RIGHT}u);",
-                16 * i,
-                16 * i
+                "        let a{k}_{i} = coopLoadT<{matrix}<f16, A>>(&shared_left[(above + {at}u) * {LEFT}u + {k}u], {LEFT}u);
+        let b{k}_{i} = coopLoadT<{matrix}<f16, B>>(&shared_right[{k}u * {RIGHT}u + before + {at}u], {RIGHT}u);"
             );
         }
-        for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        for (i, j) in pairs() {
             let _ = writeln!(
                 multiply,
                 "        sum{i}_{j} = coopMultiplyAdd(a{k}_{i}, b{k}_{j}, sum{i}_{j});"
             );
         }
     }
-    for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+    for (i, j) in pairs() {
         let place = format!(
             "&shared_sums[(above + {}u) * {SIZE}u + before + {}u], {SIZE}u",
-            16 * i,
-            16 * j
+            side * i,
+            side * j
         );
-        let _ = writeln!(zero, "    var sum{i}_{j} = coopLoadT<coop_mat16x16<f32, C>>({place});");
+        let _ = writeln!(zero, "    var sum{i}_{j} = coopLoadT<{matrix}<f32, C>>({place});");
         let _ = writeln!(keep, "    coopStoreT(sum{i}_{j}, {place});");
     }
     format!(
@@ -61,7 +79,7 @@ var<workgroup> shared_left: array<f16, {left_size}>;
 var<workgroup> shared_right: array<f16, {right_size}>;
 var<workgroup> shared_sums: array<f32, {sums}>;
 
-@compute @workgroup_size({THREADS})
+@compute @workgroup_size({threads})
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3<u32>,
     @builtin(subgroup_id) subgroup: u32) {{
     let inner = params[2];
@@ -70,14 +88,14 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
     let first_row = params[tile];
     let end_row = first_row + params[tile + 1u];
     let first_panel = params[tile + 2u];
-    let above = (subgroup / 2u) % 2u * 32u;
-    let before = subgroup % 2u * 32u;
-    for (var item = t; item < {sums}u; item += {THREADS}u) {{
+    let above = (subgroup / 2u) % 2u * {QUARTER}u;
+    let before = subgroup % 2u * {QUARTER}u;
+    for (var item = t; item < {sums}u; item += {threads}u) {{
         shared_sums[item] = 0.0;
     }}
     workgroupBarrier();
 {zero}    for (var base = 0u; base < inner; base += {DEPTH}u) {{
-        for (var item = t; item < {left_items}u; item += {THREADS}u) {{
+        for (var item = t; item < {left_items}u; item += {threads}u) {{
             let row = first_row + item / {DEPTH}u;
             let at = base + item % {DEPTH}u;
             var number = 0.0;
@@ -86,7 +104,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
             }}
             shared_left[item / {DEPTH}u * {LEFT}u + item % {DEPTH}u] = f16(number);
         }}
-        for (var item = t; item < {right_items}u; item += {THREADS}u) {{
+        for (var item = t; item < {right_items}u; item += {threads}u) {{
             let place = item % {fours}u * 4u;
             let at = base + item / {fours}u;
             let column = first_column + place;
@@ -104,7 +122,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: v
 {multiply}        workgroupBarrier();
     }}
 {keep}    workgroupBarrier();
-    for (var item = t; item < {sums_fours}u; item += {THREADS}u) {{
+    for (var item = t; item < {sums_fours}u; item += {threads}u) {{
         let row = item / {fours}u;
         let column = first_column + item % {fours}u * 4u;
         if (column < params[4]) {{

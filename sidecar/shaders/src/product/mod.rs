@@ -20,7 +20,7 @@ pub(crate) use delta::Delta;
 pub(crate) use weights::Packing;
 
 use crate::{
-    Dispatch, Features, Limits, Run, Unsupported,
+    CooperativeMatrix, Dispatch, Features, Limits, Run, Unsupported,
     chain::{Chain, texts},
 };
 
@@ -37,12 +37,13 @@ pub(crate) struct Product {
 /// What a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tile {
-    /// A panel's columns of so many rows; its invocations share the numbers that are added.
-    Rows { rows: u32, threads: u32 },
+    /// The columns of so many panels, of so many rows. Invocations that there are more of than columns,
+    /// four by four, share what is added.
+    Rows { rows: u32, threads: u32, panels: u32 },
     /// So many rows and columns; each invocation as many as `each`.
     Blocks { rows: u32, columns: u32, each: [u32; 2] },
     /// A block by cooperative matrices.
-    Cooperative,
+    Cooperative(CooperativeMatrix),
 }
 
 impl Tile {
@@ -50,7 +51,7 @@ impl Tile {
     pub(crate) const fn rows(self) -> u32 {
         match self {
             Self::Rows { rows, .. } | Self::Blocks { rows, .. } => rows,
-            Self::Cooperative => cooperative::SIZE,
+            Self::Cooperative(_) => cooperative::SIZE,
         }
     }
 }
@@ -82,14 +83,14 @@ fn write(row: u32, end_row: u32, column: u32, numbers: vec4<f32>) {
 impl Product {
     pub(crate) fn wgsl(&self) -> String {
         match self.tile {
-            Tile::Rows { rows, threads } => rows::text(self, rows, threads),
+            Tile::Rows { rows, threads, panels } => rows::text(self, rows, threads, panels),
             Tile::Blocks { rows, columns, each } => blocks::text(self, [rows, columns], each),
-            Tile::Cooperative => cooperative::text(self),
+            Tile::Cooperative(matrix) => cooperative::text(self, matrix),
         }
     }
 
     pub(crate) fn features(&self) -> Features {
-        let all = self.tile == Tile::Cooperative;
+        let all = matches!(self.tile, Tile::Cooperative(_));
         Features { subgroups: all, f16: all, cooperative_matrix: all }
     }
 
@@ -97,7 +98,7 @@ impl Product {
         let tile = match self.tile {
             Tile::Rows { rows, .. } => format!("{rows} rows"),
             Tile::Blocks { rows, columns, .. } => format!("{rows}x{columns}"),
-            Tile::Cooperative => "cooperative".to_owned(),
+            Tile::Cooperative(_) => "cooperative".to_owned(),
         };
         let more = self.finish.as_ref().map_or(0, |it| it.ops.len()) + usize::from(self.relu);
         format!("product {:?} {tile} +{more}", self.packing.element)

@@ -15,6 +15,9 @@ use crate::{
     window::Window,
 };
 
+/// Subgroups of so few invocations are those of devices that compute on the CPU.
+const NARROW: u32 = 8;
+
 /// A product of a run.
 pub(super) struct Planned<'a, 'r> {
     run: &'r Run<'a>,
@@ -138,17 +141,22 @@ impl<'a, 'r> Planned<'a, 'r> {
     fn tile(&self, rows: usize) -> Tile {
         let longest = self.spans.iter().map(|it| it.rows).max().unwrap_or(0);
         if longest <= 8 {
+            let rows = (longest as u32).next_power_of_two();
+            let (fours, subgroup) = (self.packing.lanes / 4, self.limits.subgroup_size);
+            if subgroup <= NARROW {
+                // Invocations of several subgroups would wait for each other for longer than they add.
+                let panels = (subgroup / fours).max(1);
+                return Tile::Rows { rows, threads: panels * fours, panels };
+            }
             // What is short is not worth many invocations.
             let threads = if self.inner <= 256 { 64 } else { 256 };
-            return Tile::Rows { rows: (longest as u32).next_power_of_two(), threads };
+            return Tile::Rows { rows, threads, panels: 1 };
         }
-        let [threads, bytes] = cooperative::NEEDS;
-        let has_them = self.limits.cooperative_matrix && self.limits.subgroups && self.limits.f16;
-        if has_them
+        if let Some(matrix) = self.limits.cooperative_matrix
             && self.packing.element == Element::F16
-            && self.limits.check(threads, bytes).is_ok()
+            && cooperative::is_possible(matrix, self.limits)
         {
-            return Tile::Cooperative;
+            return Tile::Cooperative(matrix);
         }
         let each = rows / self.spans.len().max(1);
         let busy = |size: usize| {
@@ -215,9 +223,9 @@ impl<'a, 'r> Planned<'a, 'r> {
         let width = usize::try_from(panels.end - panels.start).ok()?;
         let columns = width.checked_mul(self.packing.lanes as usize)?;
         let across = match tile {
-            Tile::Rows { .. } => width,
+            Tile::Rows { panels, .. } => width.div_ceil(panels as usize),
             Tile::Blocks { columns: each, .. } => columns.div_ceil(each as usize),
-            Tile::Cooperative => columns.div_ceil(cooperative::SIZE as usize),
+            Tile::Cooperative(_) => columns.div_ceil(cooperative::SIZE as usize),
         };
         (across > 0).then_some(across)
     }
