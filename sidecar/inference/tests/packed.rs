@@ -73,6 +73,7 @@ fn assert_same(model: &ModelProto, batches: impl IntoIterator<Item = u64>) {
 fn every_batch_from_1_to_64_is_answered_as_by_the_file() {
     assert_same(&onnx::mlp(Named("N")), 1..=64);
     assert_same(&onnx::lookup(Named("N"), Named("N")), 1..=64);
+    assert_same(&onnx::convolution(Named("N")), 1..=64);
 }
 
 #[test]
@@ -283,12 +284,13 @@ proptest! {
     #[test]
     fn a_hostile_plan_ends_nothing_but_itself(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        which in 0..2,
+        which in 0..3,
         // Panels that are read where they are, and such as are packed again.
         lanes in prop::sample::select(vec![kernels::lanes(), kernels::lanes() / 2]),
     ) {
         let model = match which {
             0 => onnx::mlp(Named("N")),
+            1 => onnx::convolution(Named("N")),
             _ => onnx::lookup(Named("N"), Named("N")),
         };
         let limits = Limits { max_tensor_bytes: 1 << 20, ..Limits::default() };
@@ -349,6 +351,7 @@ fn a_package_says_how_it_runs_and_why() {
         said
     };
     assert!(said(&onnx::mlp(Named("N"))).starts_with("from the package: "));
-    let by_tract = said(&onnx::convolution(Named("N")));
-    assert!(by_tract.starts_with("by tract") && by_tract.contains("Conv"), "{by_tract}");
+    assert!(said(&onnx::convolution(Named("N"))).starts_with("from the package: "));
+    let by_tract = said(&onnx::deconvolution(Named("N")));
+    assert!(by_tract.starts_with("by tract") && by_tract.contains("Deconv"), "{by_tract}");
 }

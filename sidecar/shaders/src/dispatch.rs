@@ -7,7 +7,7 @@ use crate::{
     chain::Chain,
     lines::Lines,
     matmul::MatMul,
-    moves::{Copy, Gather},
+    moves::{Copy, Gather, Windows},
     product::{Delta, Product},
 };
 
@@ -105,6 +105,7 @@ pub(crate) enum Kernel {
     Copy(Copy),
     Gather(Gather),
     Lines(Lines),
+    Windows(Windows),
 }
 
 impl Shader {
@@ -129,6 +130,7 @@ impl Shader {
             Kernel::Copy(copy) => copy.wgsl(),
             Kernel::Gather(gather) => gather.wgsl(),
             Kernel::Lines(lines) => lines.wgsl(),
+            Kernel::Windows(windows) => windows.wgsl(),
         }
     }
 
@@ -151,6 +153,7 @@ impl Shader {
             Kernel::Copy(copy) => copy.name(),
             Kernel::Gather(gather) => gather.name(),
             Kernel::Lines(lines) => lines.name(),
+            Kernel::Windows(windows) => windows.name(),
         }
     }
 }

@@ -12,3 +12,4 @@ mod lines;
 mod moves;
 mod parts;
 mod products;
+mod windows;
