@@ -4,9 +4,7 @@ use artifact::{Header, Mapped, PackageBuilder, SectionKind, Tensor as Declared};
 use inference::{
     Backend, Inputs, Tensor, TensorData,
     cpu::CpuBackend,
-    plan::{
-        Along, Dimension, Kind, PLAN_VERSION, Place, Plan, Step, Tap, Value, Windowed,
-    },
+    plan::{Along, Dimension, Kind, PLAN_VERSION, Place, Plan, Step, Tap, Value, Windowed},
 };
 use proptest::prelude::*;
 

@@ -3,9 +3,12 @@
 use std::ops::Range;
 
 use super::{Fault, Operands, memory::written};
-use crate::plan::{ArchivedKind, ArchivedStep, ArchivedWindowed, Bound, MAX_RANK, Reading, Walk};
+use crate::plan::{ArchivedKind, ArchivedStep, ArchivedWindowed, MAX_RANK, Reading, Walk};
 
 const UNFIT: Fault = Fault::Plan { what: "a window that does not fit" };
+/// Elements that are taken together, and of how many a window may be for that.
+const LANES: usize = 16;
+const MOST_TOGETHER: usize = 64;
 
 /// Does a window.
 pub(super) fn window(
@@ -95,18 +98,48 @@ fn reading(from: &Operands<'_>, step: &ArchivedStep) -> Result<(Reading, usize),
     reading.zip(count).ok_or(UNFIT)
 }
 
-/// A place of a window: how far along each dimension it is, and what follows.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    index: [usize; MAX_RANK],
-    at: i64,
-    bounds: [i64; MAX_RANK],
+/// Does `$work` with `$bounds` a constant: how many bounds a reading has, or the most that one can have.
+macro_rules! by_bounds {
+    ($reading:expr, $bounds:ident => $work:expr) => {
+        match $reading.bounds().len() {
+            0 => {
+                const $bounds: usize = 0;
+                $work
+            }
+            1 => {
+                const $bounds: usize = 1;
+                $work
+            }
+            2 => {
+                const $bounds: usize = 2;
+                $work
+            }
+            _ => {
+                const $bounds: usize = MAX_RANK;
+                $work
+            }
+        }
+    };
 }
 
-impl Place {
+/// A place of a window: how far along each dimension it is, and what follows.
+#[derive(Clone, Copy)]
+struct Place<const BOUNDS: usize> {
+    index: [usize; MAX_RANK],
+    at: i64,
+    bounds: [i64; BOUNDS],
+}
+
+fn steps<const BOUNDS: usize>(walk: &Walk) -> [i64; BOUNDS] {
+    walk.bounds.first_chunk().copied().unwrap_or([0; BOUNDS])
+}
+
+impl<const BOUNDS: usize> Place<BOUNDS> {
+    const FIRST: Self = Self { index: [0; MAX_RANK], at: 0, bounds: [0; BOUNDS] };
+
     /// The place of line `number`, of the lines along the innermost dimension.
     fn of(reading: &Reading, mut number: usize) -> Self {
-        let mut place = Self { at: reading.first, ..Self::default() };
+        let mut place = Self { at: reading.first, ..Self::FIRST };
         for (to, bound) in place.bounds.iter_mut().zip(reading.bounds()) {
             *to = bound.start;
         }
@@ -114,27 +147,29 @@ impl Place {
         for (walk, index) in outer.iter().zip(&mut place.index).rev() {
             *index = number.checked_rem(walk.count).unwrap_or(0);
             number = number.checked_div(walk.count).unwrap_or(0);
-            let steps = *index as i64;
-            place.at += steps * walk.step;
-            place.bounds.iter_mut().zip(walk.bounds).for_each(|(to, step)| *to += steps * step);
+            let count = *index as i64;
+            place.at += count * walk.step;
+            let steps = steps::<BOUNDS>(walk);
+            place.bounds.iter_mut().zip(steps).for_each(|(to, step)| *to += count * step);
         }
         place
     }
 
     /// Goes to the next one. Whether there was one; else it is the first again.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, walks: &[Walk]) -> bool {
         for (walk, index) in walks.iter().zip(&mut self.index).rev() {
+            let steps = steps::<BOUNDS>(walk);
             *index += 1;
             self.at += walk.step;
-            self.bounds.iter_mut().zip(walk.bounds).for_each(|(to, step)| *to += step);
+            self.bounds.iter_mut().zip(steps).for_each(|(to, step)| *to += step);
             if *index < walk.count {
                 return true;
             }
-            let steps = walk.count as i64;
+            let count = walk.count as i64;
             *index = 0;
-            self.at -= steps * walk.step;
-            self.bounds.iter_mut().zip(walk.bounds).for_each(|(to, step)| *to -= steps * step);
+            self.at -= count * walk.step;
+            self.bounds.iter_mut().zip(steps).for_each(|(to, step)| *to -= count * step);
         }
         false
     }
@@ -145,13 +180,24 @@ fn inner_and_outer(reading: &Reading) -> (Walk, &[Walk]) {
     (inner.copied().unwrap_or_default(), outer.unwrap_or_default())
 }
 
+/// The sizes of all bounds. Nothing is beyond those that there are not.
+fn sizes<const BOUNDS: usize>(reading: &Reading) -> [i64; BOUNDS] {
+    let mut sizes = [i64::MAX; BOUNDS];
+    sizes.iter_mut().zip(reading.bounds()).for_each(|(to, bound)| *to = bound.size);
+    sizes
+}
+
 /// Which of so many steps along `walk` are inside all bounds.
-#[inline]
-fn inside(bounds: &[Bound], places: &[i64], walk: &Walk) -> Range<usize> {
+#[inline(always)]
+fn inside<const BOUNDS: usize>(
+    sizes: &[i64; BOUNDS],
+    places: &[i64; BOUNDS],
+    walk: &Walk,
+) -> Range<usize> {
     let (mut start, mut end) = (0_i64, walk.count as i64);
-    for ((bound, place), step) in bounds.iter().zip(places).zip(&walk.bounds) {
-        let (place, size) = (*place, bound.size);
-        let (from, to) = match *step {
+    for ((size, place), step) in sizes.iter().zip(places).zip(steps::<BOUNDS>(walk)) {
+        let (place, size) = (*place, *size);
+        let (from, to) = match step {
             0 if (0..size).contains(&place) => continue,
             0 => return 0..0,
             1 => (-place, size - place),
@@ -198,19 +244,30 @@ fn copy<T: Copy>(
     input: &[T],
     fill: T,
     first: usize,
+    output: &mut [T],
+) -> Result<(), Fault> {
+    by_bounds!(reading, BOUNDS => copied::<T, BOUNDS>(reading, input, fill, first, output))
+}
+
+fn copied<T: Copy, const BOUNDS: usize>(
+    reading: &Reading,
+    input: &[T],
+    fill: T,
+    first: usize,
     mut output: &mut [T],
 ) -> Result<(), Fault> {
     let (inner, outer) = inner_and_outer(reading);
     if inner.count == 0 || output.is_empty() {
         return Ok(());
     }
-    let mut place = Place::of(reading, first / inner.count);
+    let sizes = sizes::<BOUNDS>(reading);
+    let mut place = Place::<BOUNDS>::of(reading, first / inner.count);
     let mut from = first % inner.count;
     while !output.is_empty() {
         let width = (inner.count - from).min(output.len());
         let (line, rest) = output.split_at_mut(width);
         output = rest;
-        let range = inside(reading.bounds(), &place.bounds, &inner);
+        let range = inside(&sizes, &place.bounds, &inner);
         let start = range.start.clamp(from, from + width);
         let end = range.end.clamp(start, from + width);
         let (before, line) = line.split_at_mut(start - from);
@@ -227,73 +284,184 @@ fn copy<T: Copy>(
     Ok(())
 }
 
-/// Takes for each element of the output those that the window shows, with their weights.
-#[inline(always)]
+/// What is taken of all elements that a window shows, with their weights.
+#[derive(Clone, Copy)]
+struct Fold<'a, F> {
+    reading: &'a Reading,
+    input: &'a [f32],
+    weights: Option<&'a [f32]>,
+    start: f32,
+    take: F,
+}
+
 fn fold(
     reading: &Reading,
     input: &[f32],
     weights: Option<&[f32]>,
     start: f32,
     output: &mut [f32],
-    take: impl Fn(&mut f32, f32, f32),
+    take: impl Fn(&mut f32, f32, f32) + Copy,
 ) -> Result<(), Fault> {
-    let (inner, outer) = inner_and_outer(reading);
-    let taps = reading.taps();
-    if inner.count == 0 || output.is_empty() {
-        return Ok(());
-    }
-    let shown = taps.iter().map(|it| it.count).product::<usize>();
-    if weights.is_some_and(|it| it.len() != shown * inner.count) {
-        return Err(UNFIT);
-    }
-    output.fill(start);
-    if shown == 0 {
-        return Ok(());
-    }
-    let mut place = Place::of(reading, 0);
-    for line in output.chunks_exact_mut(inner.count) {
-        let mut tap = Place::default();
-        for number in 0..shown {
-            let mut bounds = place.bounds;
-            bounds.iter_mut().zip(tap.bounds).for_each(|(to, step)| *to += step);
-            let range = inside(reading.bounds(), &bounds, &inner);
-            let at = place.at + tap.at + range.start as i64 * inner.step;
-            let line = line.get_mut(range.clone()).unwrap_or_default();
-            match weights {
-                Some(weights) => {
-                    let first = number * inner.count;
-                    let weights = weights.get(first + range.start..first + range.end);
-                    let weights = weights.unwrap_or_default();
-                    with_weights(input, at, inner.step, weights, line, &take)?;
-                }
-                None => each(input, at, inner.step, line, |to, from| take(to, from, 1.0))?,
-            }
-            tap.advance(taps);
-        }
-        place.advance(outer);
-    }
-    Ok(())
+    let fold = Fold { reading, input, weights, start, take };
+    by_bounds!(reading, BOUNDS => fold.write::<BOUNDS>(output))
 }
 
-/// As [`each`], with the weight of each.
-#[inline(always)]
-fn with_weights(
-    input: &[f32],
-    start: i64,
-    step: i64,
-    weights: &[f32],
-    to: &mut [f32],
-    take: impl Fn(&mut f32, f32, f32),
-) -> Result<(), Fault> {
-    if step == 1 && !to.is_empty() {
-        let start = usize::try_from(start).map_err(|_| UNFIT)?;
-        let read = input.get(start..start + to.len()).ok_or(UNFIT)?;
-        let pairs = read.iter().zip(weights);
-        to.iter_mut().zip(pairs).for_each(|(to, (from, weight))| take(to, *from, *weight));
-        return Ok(());
+/// What is shown where all of a window lies in the input: from which element on, and how far from that
+/// each is.
+struct Whole<const BOUNDS: usize> {
+    first: i64,
+    offsets: [usize; MOST_TOGETHER],
+    /// How far the elements of a line and its window go in each bound, back and forth.
+    least: [i64; BOUNDS],
+    most: [i64; BOUNDS],
+}
+
+impl<F: Fn(&mut f32, f32, f32) + Copy> Fold<'_, F> {
+    fn write<const BOUNDS: usize>(&self, output: &mut [f32]) -> Result<(), Fault> {
+        let (inner, outer) = inner_and_outer(self.reading);
+        let taps = self.reading.taps();
+        if inner.count == 0 || output.is_empty() {
+            return Ok(());
+        }
+        let shown = taps.iter().map(|it| it.count).product::<usize>();
+        if self.weights.is_some_and(|it| it.len() != shown * inner.count) {
+            return Err(UNFIT);
+        }
+        output.fill(self.start);
+        if shown == 0 {
+            return Ok(());
+        }
+        let sizes = sizes::<BOUNDS>(self.reading);
+        let whole = self.whole::<BOUNDS>(shown, &inner);
+        let mut place = Place::<BOUNDS>::of(self.reading, 0);
+        for line in output.chunks_exact_mut(inner.count) {
+            match &whole {
+                Some(whole) if whole.is_inside(&sizes, &place) => {
+                    let offsets = whole.offsets.get(..shown).unwrap_or_default();
+                    self.together(place.at + whole.first, offsets, line)?;
+                }
+                _ => self.apart(&sizes, &place, &inner, line)?,
+            }
+            place.advance(outer);
+        }
+        Ok(())
     }
-    let mut weights = weights.iter();
-    each(input, start, step, to, |to, from| {
-        take(to, from, weights.next().copied().unwrap_or_default());
-    })
+
+    fn whole<const BOUNDS: usize>(&self, shown: usize, inner: &Walk) -> Option<Whole<BOUNDS>> {
+        let taps = self.reading.taps();
+        if inner.step != 1 || shown > MOST_TOGETHER {
+            return None;
+        }
+        let (mut least, mut most) = ([0; BOUNDS], [0; BOUNDS]);
+        let mut first = 0;
+        for walk in taps.iter().chain([inner]) {
+            let last = walk.count as i64 - 1;
+            for ((least, most), step) in least.iter_mut().zip(&mut most).zip(steps::<BOUNDS>(walk))
+            {
+                *least += (last * step).min(0);
+                *most += (last * step).max(0);
+            }
+            first += (last * walk.step).min(0);
+        }
+        let mut offsets = [0; MOST_TOGETHER];
+        let mut tap = Place::<0>::FIRST;
+        for offset in offsets.iter_mut().take(shown) {
+            *offset = usize::try_from(tap.at - first).ok()?;
+            tap.advance(taps);
+        }
+        Some(Whole { first, offsets, least, most })
+    }
+
+    /// A line of which every window lies in the input, a few elements at a time, so that what is taken of
+    /// them stays in registers.
+    fn together(&self, first: i64, offsets: &[usize], line: &mut [f32]) -> Result<(), Fault> {
+        let input = usize::try_from(first).ok().and_then(|first| self.input.get(first..));
+        let input = input.ok_or(UNFIT)?;
+        let width = line.len();
+        let (groups, rest) = line.as_chunks_mut::<LANES>();
+        let after = groups.len() * LANES;
+        for (at, group) in groups.iter_mut().enumerate() {
+            let at = at * LANES;
+            let mut taken = [self.start; LANES];
+            for (number, offset) in offsets.iter().enumerate() {
+                let from: &[f32; LANES] =
+                    input.get(offset + at..).and_then(<[f32]>::first_chunk).ok_or(UNFIT)?;
+                match self.weights {
+                    Some(weights) => {
+                        let weights = weights.get(number * width + at..);
+                        let weights: &[f32; LANES] =
+                            weights.and_then(<[f32]>::first_chunk).ok_or(UNFIT)?;
+                        let pairs = from.iter().zip(weights);
+                        let each = taken.iter_mut().zip(pairs);
+                        each.for_each(|(to, (from, weight))| (self.take)(to, *from, *weight));
+                    }
+                    None => {
+                        let each = taken.iter_mut().zip(from);
+                        each.for_each(|(to, from)| (self.take)(to, *from, 1.0));
+                    }
+                }
+            }
+            *group = taken;
+        }
+        for (number, offset) in offsets.iter().enumerate() {
+            let start = (offset + after) as i64;
+            self.line(input, start, 1, number * width + after, rest)?;
+        }
+        Ok(())
+    }
+
+    /// A line of which some windows go beyond the input.
+    fn apart<const BOUNDS: usize>(
+        &self,
+        sizes: &[i64; BOUNDS],
+        place: &Place<BOUNDS>,
+        inner: &Walk,
+        line: &mut [f32],
+    ) -> Result<(), Fault> {
+        let taps = self.reading.taps();
+        let mut tap = Place::<BOUNDS>::FIRST;
+        let mut first = 0;
+        loop {
+            let mut bounds = place.bounds;
+            bounds.iter_mut().zip(tap.bounds).for_each(|(to, step)| *to += step);
+            let range = inside(sizes, &bounds, inner);
+            let at = place.at + tap.at + range.start as i64 * inner.step;
+            let weights = first + range.start;
+            let line = line.get_mut(range).unwrap_or_default();
+            self.line(self.input, at, inner.step, weights, line)?;
+            first += inner.count;
+            if !tap.advance(taps) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one element for each of a line, with weights from one on.
+    #[inline(always)]
+    fn line(
+        &self,
+        input: &[f32],
+        start: i64,
+        step: i64,
+        weights: usize,
+        line: &mut [f32],
+    ) -> Result<(), Fault> {
+        let Some(all) = self.weights else {
+            return each(input, start, step, line, |to, from| (self.take)(to, from, 1.0));
+        };
+        let mut weights = all.get(weights..weights + line.len()).ok_or(UNFIT)?.iter();
+        each(input, start, step, line, |to, from| {
+            (self.take)(to, from, weights.next().copied().unwrap_or_default());
+        })
+    }
+}
+
+impl<const BOUNDS: usize> Whole<BOUNDS> {
+    #[inline(always)]
+    fn is_inside(&self, sizes: &[i64; BOUNDS], place: &Place<BOUNDS>) -> bool {
+        let ends = place.bounds.iter().zip(self.least.iter().zip(&self.most));
+        ends.zip(sizes).all(|((place, (least, most)), size)| {
+            place + least >= 0 && place.saturating_add(*most) < *size
+        })
+    }
 }
