@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod onnx;
+mod tuned;
 
 use std::sync::Arc;
 
@@ -206,6 +207,21 @@ fn a_package_gives_its_source_back_and_names_it() {
     let bare = pack(&bytes, &Pack { with_source: false, ..Pack::default() }).unwrap();
     assert!(bare.bytes.len() < packed.bytes.len());
     load(&bare.bytes);
+}
+
+/// Packages of earlier releases are mapped as they are, and these map what is packed now.
+#[test]
+fn plans_lie_in_packages_as_in_those_of_version_1() {
+    for (model, expected) in [
+        (tuned::mlp(0), "d89c8f49dae730b976ce6e561de70fafa2de00ef63d193fa1ad5ba44926a0cff"),
+        (tuned::lookup(0), "58f36c0f4a7181609e6505db0412e9b6c221be7e5d607e3dc7d989dbfc55a11d"),
+        (tuned::attention(0), "b534f0b44807cfab1d7bf6b855cc5eb9d78acf75e64e4ebaa00cf5d83c779f11"),
+    ] {
+        let packed = pack(&onnx::bytes(&model), &Pack::default()).unwrap();
+        let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
+        let found = tenancy::Digest::of(package.section(SectionKind::Plan).unwrap());
+        assert_eq!(found.to_string(), format!("sha256:{expected}"));
+    }
 }
 
 #[test]
