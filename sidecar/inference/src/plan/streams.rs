@@ -144,17 +144,18 @@ mod tests {
 
     #[test]
     fn what_anything_else_reads_has_to_be_there() {
+        const NONE: [u32; 0] = [];
         // Read again, answered, and under another name.
-        assert_eq!(found(vec![window(0, 2), product(2, 3), other(2, 4)], 4), []);
-        assert_eq!(found(vec![window(0, 2), product(2, 3)], 2), []);
-        assert_eq!(found(vec![window(0, 2), product(2, 3), other(5, 4)], 4), []);
-        assert_eq!(found(vec![window(0, 2), product(5, 3)], 3), []);
-        assert_eq!(found(vec![window(0, 2), product(2, 3)], 5), []);
+        assert_eq!(found(vec![window(0, 2), product(2, 3), other(2, 4)], 4), NONE);
+        assert_eq!(found(vec![window(0, 2), product(2, 3)], 2), NONE);
+        assert_eq!(found(vec![window(0, 2), product(2, 3), other(5, 4)], 4), NONE);
+        assert_eq!(found(vec![window(0, 2), product(5, 3)], 3), NONE);
+        assert_eq!(found(vec![window(0, 2), product(2, 3)], 5), NONE);
         // Not behind it.
-        assert_eq!(found(vec![window(0, 2), other(0, 1), product(2, 3)], 3), []);
+        assert_eq!(found(vec![window(0, 2), other(0, 1), product(2, 3)], 3), NONE);
         // Over what the window reads, or of what an adapter may have another.
-        assert_eq!(found(vec![other(0, 1), window(1, 2), product(2, 1)], 1), []);
-        assert_eq!(found(vec![window(6, 2), product(2, 3)], 3), []);
-        assert_eq!(found(vec![other(0, 1), product(1, 3)], 3), []);
+        assert_eq!(found(vec![other(0, 1), window(1, 2), product(2, 1)], 1), NONE);
+        assert_eq!(found(vec![window(6, 2), product(2, 3)], 3), NONE);
+        assert_eq!(found(vec![other(0, 1), product(1, 3)], 3), NONE);
     }
 }
