@@ -1,7 +1,7 @@
 //! The declared checks that hold in this process: on each request for a model, once it is clear
 //! whose it is and what would answer it.
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use bytes::Bytes;
 use expression::{Budget, Mapping, Value, Variables};
@@ -77,12 +77,7 @@ pub(crate) fn hold(
         query: request.uri.query().unwrap_or_default(),
         host: host(request),
         headers: Headers(&request.headers),
-        digest: assigned.digest.to_string(),
-        trained_on: assigned.trained_on.iter().map(ToString::to_string).collect(),
-        base_trained_on: {
-            let base = assigned.base.iter().flat_map(|base| &base.trained_on);
-            base.map(ToString::to_string).collect()
-        },
+        made: Made::default(),
         now_ns: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
     };
     for check in table.checks() {
@@ -129,16 +124,28 @@ struct Given<'a> {
     query: &'a str,
     host: &'a str,
     headers: Headers<'a>,
-    digest: String,
-    trained_on: Vec<String>,
-    base_trained_on: Vec<String>,
+    made: Made,
     now_ns: i128,
+}
+
+/// What is made of an assignment, once, where a check reads it.
+#[derive(Default)]
+struct Made {
+    digest: OnceCell<String>,
+    trained_on: OnceCell<Vec<String>>,
+    base_trained_on: OnceCell<Vec<String>>,
+}
+
+fn texts<'a>(tenants: impl IntoIterator<Item = &'a TenantId>) -> Vec<String> {
+    tenants.into_iter().map(ToString::to_string).collect()
 }
 
 impl Variables for Given<'_> {
     fn get(&self, path: &str) -> Option<Value<'_>> {
         let (tier, plane) = (self.table.tier(), self.table.plane());
         let text = |text| Some(Value::from(text));
+        let Made { digest, trained_on, base_trained_on } = &self.made;
+        let base = self.assigned.base.as_ref();
         match path {
             "now" => Some(Value::Timestamp(self.now_ns)),
             "request.method" => text(self.method),
@@ -165,12 +172,18 @@ impl Variables for Given<'_> {
             "model.public_name" => text(self.assigned.name.as_str()),
             "model.name" => text(self.assigned.model.as_str()),
             "model.version" => text(self.assigned.version.as_str()),
-            "model.digest" => text(self.digest.as_str()),
-            "model.trained_on" => Some(Value::list(&self.trained_on)),
-            "model.base" => {
-                text(self.assigned.base.as_ref().map_or("", |base| base.model.as_str()))
+            "model.digest" => {
+                text(digest.get_or_init(|| self.assigned.digest.to_string()).as_str())
             }
-            "model.base_trained_on" => Some(Value::list(&self.base_trained_on)),
+            "model.trained_on" => {
+                let tenants = || texts(&self.assigned.trained_on);
+                Some(Value::list(trained_on.get_or_init(tenants)))
+            }
+            "model.base" => text(base.map_or("", |base| base.model.as_str())),
+            "model.base_trained_on" => {
+                let tenants = || texts(base.into_iter().flat_map(|base| &base.trained_on));
+                Some(Value::list(base_trained_on.get_or_init(tenants)))
+            }
             _ => None,
         }
     }
