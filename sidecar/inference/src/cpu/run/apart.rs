@@ -149,9 +149,6 @@ impl Streamed<'_, '_> {
         scratch: &mut kernels::Scratch,
         finish: Finish,
     ) -> Result<(), Fault> {
-        let none = || Fault::Plan { what: "a matrix that there is not" };
-        let rows = &self.from.plan.plan().matrices;
-        let matrix = rows.get(self.at as usize).ok_or_else(none)?;
         let panels = self.shared.matrices.panels(self.from.plan, self.at)?;
         let shape = *panels.shape();
         let (rows, of) = (rows_shown(&self.shown, &shape)?, self.shared.parts.rows());
@@ -171,15 +168,8 @@ impl Streamed<'_, '_> {
                 buffer.resize(count * shape.inner, 0.0);
                 self.shown.write(first * shape.inner, buffer)?;
                 let shared = Shared { parts: Parts::All(own), ..self.shared };
-                let mut product = Product {
-                    shared,
-                    at: self.at,
-                    matrix,
-                    panels,
-                    left: buffer,
-                    output,
-                    each: count,
-                };
+                let (at, left, each) = (self.at, &**buffer, count);
+                let mut product = Product { shared, at, panels, left, output, each };
                 product.compute(scratch, finish)?;
                 first += count;
             }
