@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 mod onnx;
+mod tuned;
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ fn assert_same(model: &ModelProto, batches: impl IntoIterator<Item = u64>) {
 fn every_batch_from_1_to_64_is_answered_as_by_the_file() {
     assert_same(&onnx::mlp(Named("N")), 1..=64);
     assert_same(&onnx::lookup(Named("N"), Named("N")), 1..=64);
+    assert_same(&onnx::convolution(Named("N")), 1..=64);
 }
 
 #[test]
@@ -207,6 +209,21 @@ fn a_package_gives_its_source_back_and_names_it() {
     load(&bare.bytes);
 }
 
+/// Packages of earlier releases are mapped as they are, and these map what is packed now.
+#[test]
+fn plans_lie_in_packages_as_in_those_of_version_1() {
+    for (model, expected) in [
+        (tuned::mlp(0), "d89c8f49dae730b976ce6e561de70fafa2de00ef63d193fa1ad5ba44926a0cff"),
+        (tuned::lookup(0), "58f36c0f4a7181609e6505db0412e9b6c221be7e5d607e3dc7d989dbfc55a11d"),
+        (tuned::attention(0), "b534f0b44807cfab1d7bf6b855cc5eb9d78acf75e64e4ebaa00cf5d83c779f11"),
+    ] {
+        let packed = pack(&onnx::bytes(&model), &Pack::default()).unwrap();
+        let package = Package::open(Mapped::copied(&packed.bytes).unwrap()).unwrap();
+        let found = tenancy::Digest::of(package.section(SectionKind::Plan).unwrap());
+        assert_eq!(found.to_string(), format!("sha256:{expected}"));
+    }
+}
+
 #[test]
 fn an_idle_model_takes_little_memory_of_its_own() {
     let model = planned(&onnx::mlp(Named("N")));
@@ -283,12 +300,13 @@ proptest! {
     #[test]
     fn a_hostile_plan_ends_nothing_but_itself(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        which in 0..2,
+        which in 0..3,
         // Panels that are read where they are, and such as are packed again.
         lanes in prop::sample::select(vec![kernels::lanes(), kernels::lanes() / 2]),
     ) {
         let model = match which {
             0 => onnx::mlp(Named("N")),
+            1 => onnx::convolution(Named("N")),
             _ => onnx::lookup(Named("N"), Named("N")),
         };
         let limits = Limits { max_tensor_bytes: 1 << 20, ..Limits::default() };
@@ -349,6 +367,7 @@ fn a_package_says_how_it_runs_and_why() {
         said
     };
     assert!(said(&onnx::mlp(Named("N"))).starts_with("from the package: "));
-    let by_tract = said(&onnx::convolution(Named("N")));
-    assert!(by_tract.starts_with("by tract") && by_tract.contains("Conv"), "{by_tract}");
+    assert!(said(&onnx::convolution(Named("N"))).starts_with("from the package: "));
+    let by_tract = said(&onnx::deconvolution(Named("N")));
+    assert!(by_tract.starts_with("by tract") && by_tract.contains("Deconv"), "{by_tract}");
 }

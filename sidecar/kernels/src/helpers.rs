@@ -29,7 +29,7 @@ pub struct Helpers {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    pub(crate) static SCRATCH: RefCell<Scratch> = RefCell::default();
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -54,7 +54,7 @@ impl Helpers {
     }
 
     /// Takes up to `most` of the cores that nobody uses.
-    fn take(&self, most: usize) -> Busy<'_> {
+    pub(crate) fn take(&self, most: usize) -> Busy<'_> {
         let mut cores = 0;
         if GIVES_WAY.get() {
             return Busy { helpers: self, cores };
@@ -67,7 +67,7 @@ impl Helpers {
         Busy { helpers: self, cores: if taken { cores } else { 0 } }
     }
 
-    fn pool(&self) -> Option<&rayon::ThreadPool> {
+    pub(crate) fn pool(&self) -> Option<&rayon::ThreadPool> {
         let make = || {
             let threads = self.cores.saturating_sub(1).max(1);
             let named = rayon::ThreadPoolBuilder::new().thread_name(|at| format!("product-{at}"));
@@ -81,7 +81,7 @@ impl Helpers {
 #[derive(Debug)]
 pub struct Busy<'h> {
     helpers: &'h Helpers,
-    cores: usize,
+    pub(crate) cores: usize,
 }
 
 impl Drop for Busy<'_> {

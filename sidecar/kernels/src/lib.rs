@@ -13,6 +13,7 @@
 mod error;
 mod helpers;
 mod low_rank;
+mod made;
 mod native;
 mod operand;
 mod pack;

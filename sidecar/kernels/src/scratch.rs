@@ -47,6 +47,8 @@ pub struct Scratch {
     pub(crate) thin: Vec<f32>,
     pub(crate) own_share: Vec<f32>,
     pub(crate) shares: Vec<Share>,
+    /// Rows of a left operand that is made as it is multiplied.
+    pub(crate) made: Vec<f32>,
 }
 
 impl Default for Scratch {
@@ -62,6 +64,7 @@ impl Default for Scratch {
             thin: Vec::new(),
             own_share: Vec::new(),
             shares: Vec::new(),
+            made: Vec::new(),
         }
     }
 }
@@ -83,7 +86,7 @@ impl Scratch {
         let numbers =
             [self.moving.len(), self.product.len(), self.wide.0.len(), self.packed.0.len()];
         let shares = self.shares.iter().map(Share::len).sum::<usize>() + self.own_share.len();
-        (numbers.iter().sum::<usize>() + shares) * size_of::<f32>()
+        (numbers.iter().sum::<usize>() + shares + self.made.len()) * size_of::<f32>()
     }
 
     /// `output = finish(left · right + bias)`, where `left` has `rows` rows of `inner` numbers and
@@ -118,8 +121,7 @@ impl Scratch {
             run::one_row(Row { left, right, finish, output });
             return Ok(());
         }
-        let most = BLOCK_BYTES / (shape.depth() * size_of::<f32>());
-        let at_once = most.clamp(FEWEST_ROWS, MOST_ROWS);
+        let at_once = rows_at_once(&shape);
         for first in (0..rows).step_by(at_once) {
             let rows = at_once.min(rows - first);
             let left = left.get(first * shape.inner..(first + rows) * shape.inner);
@@ -261,6 +263,12 @@ impl Scratch {
         }
         Ok(())
     }
+}
+
+/// How many rows are multiplied at once.
+pub(crate) fn rows_at_once(shape: &crate::PanelShape) -> usize {
+    let most = BLOCK_BYTES / (shape.depth().max(1) * size_of::<f32>());
+    most.clamp(FEWEST_ROWS, MOST_ROWS)
 }
 
 /// The tiles of `run` among those of all runs.

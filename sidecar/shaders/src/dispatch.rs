@@ -7,7 +7,7 @@ use crate::{
     chain::Chain,
     lines::Lines,
     matmul::MatMul,
-    moves::{Copy, Gather},
+    moves::{Copy, Gather, Windows},
     product::{Delta, Product},
 };
 
@@ -116,6 +116,7 @@ pub(crate) enum Kernel {
     Copy(Copy),
     Gather(Gather),
     Lines(Lines),
+    Windows(Windows),
 }
 
 impl Shader {
@@ -140,6 +141,7 @@ impl Shader {
             Kernel::Copy(copy) => copy.wgsl(),
             Kernel::Gather(gather) => gather.wgsl(),
             Kernel::Lines(lines) => lines.wgsl(),
+            Kernel::Windows(windows) => windows.wgsl(),
         }
     }
 
@@ -162,6 +164,7 @@ impl Shader {
             Kernel::Copy(copy) => copy.name(),
             Kernel::Gather(gather) => gather.name(),
             Kernel::Lines(lines) => lines.name(),
+            Kernel::Windows(windows) => windows.name(),
         }
     }
 }

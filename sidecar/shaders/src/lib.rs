@@ -47,9 +47,10 @@ pub fn dispatches(
         ArchivedStep::Product { .. } => product::dispatches(run, first, rest, limits),
         ArchivedStep::MatMul { .. } => matmul::dispatches(run, first, rest, limits),
         step if chain::is_elementwise(step) => chain::dispatches(run, &steps, limits),
-        ArchivedStep::Move { .. } | ArchivedStep::Concat { .. } | ArchivedStep::Gather { .. } => {
-            moves::dispatches(run, first, limits)
-        }
+        ArchivedStep::Move { .. }
+        | ArchivedStep::Concat { .. }
+        | ArchivedStep::Gather { .. }
+        | ArchivedStep::Window { .. } => moves::dispatches(run, first, limits),
         ArchivedStep::Softmax { .. }
         | ArchivedStep::Reduce { .. }
         | ArchivedStep::RmsNorm { .. } => lines::dispatches(run, first, limits),

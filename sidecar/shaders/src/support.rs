@@ -43,7 +43,8 @@ pub fn supports(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), Unsuppor
         ArchivedStep::MatMul { .. }
         | ArchivedStep::Move { .. }
         | ArchivedStep::Concat { .. }
-        | ArchivedStep::Gather { .. } => Ok(()),
+        | ArchivedStep::Gather { .. }
+        | ArchivedStep::Window { .. } => Ok(()),
         ArchivedStep::Softmax { .. }
         | ArchivedStep::Reduce { .. }
         | ArchivedStep::RmsNorm { .. } => crate::lines::supports(plan, step),
@@ -68,5 +69,6 @@ pub const fn name(step: &ArchivedStep) -> &'static str {
         ArchivedStep::Softmax { .. } => "softmax",
         ArchivedStep::Reduce { .. } => "reduce",
         ArchivedStep::RmsNorm { .. } => "rms_norm",
+        ArchivedStep::Window { .. } => "window",
     }
 }

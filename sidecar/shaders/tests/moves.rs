@@ -3,7 +3,7 @@
 
 mod support;
 
-use inference::plan::{Kind, Step};
+use inference::plan::{Along, Kind, Step, Tap, Windowed};
 use support::{Batch, Case, Is, alone, together, validate_all};
 
 const KINDS: [Kind; 4] = [Kind::Bool, Kind::I32, Kind::I64, Kind::F32];
@@ -69,4 +69,80 @@ fn look_ups_are_shaders_wherever_table_and_indices_are() {
             validate_all(&case.steps(&shape).unwrap());
         }
     }
+}
+
+/// A window of two by three over images of five by six, with some padding.
+fn along(shows: bool) -> (Vec<Along>, Vec<Tap>) {
+    let mut along = vec![
+        Along { axis: 0, stride: 1, start: 0 },
+        Along { axis: 1, stride: 2, start: -1 },
+        Along { axis: 2, stride: 1, start: -1 },
+    ];
+    let mut taps = vec![Tap { axis: 1, stride: 1, count: 2 }, Tap { axis: 2, stride: 1, count: 3 }];
+    if shows {
+        let shown = taps.drain(..);
+        along.extend(shown.map(|it| Along { axis: it.axis, stride: it.stride, start: 0 }));
+    }
+    along.push(Along { axis: 3, stride: 1, start: 0 });
+    (along, taps)
+}
+
+#[test]
+fn windows_are_shaders_of_any_kind_and_place() {
+    for kind in KINDS {
+        let mut case = Case::new();
+        let input = case.input(kind, &[Batch, Is(5), Is(6), Is(4)]);
+        let fixed = case.constant(kind, &[1, 5, 6, 4]);
+        let output = case.slot(kind, &[Batch, Is(3), Is(6), Is(2), Is(3), Is(4)]);
+        let (op, weights, fill) = (Windowed::Copy, None, 1.0);
+        let (mut along, taps) = along(true);
+        let step = Step::Window { op, input, weights, output, along: along.clone(), taps, fill };
+        case.step(step);
+        along[0].axis = 4;
+        case.step(Step::Window { op, input: fixed, weights, output, along, taps: vec![], fill });
+        let case = case.answer(output);
+        for shape in [alone(0), alone(1), alone(700), together(&[1, 5])] {
+            let dispatches = case.steps(&shape).unwrap();
+            assert_eq!(dispatches.len(), if shape.batch == 0 { 0 } else { 2 });
+            validate_all(&dispatches);
+        }
+    }
+}
+
+#[test]
+fn what_windows_show_is_taken_at_once() {
+    for (op, is_weighted) in [(Windowed::Max, false), (Windowed::Sum, false), (Windowed::Sum, true)]
+    {
+        let mut case = Case::new();
+        let input = case.input(Kind::F32, &[Batch, Is(5), Is(6), Is(4)]);
+        let weights = is_weighted.then(|| case.constant(Kind::F32, &[2, 3, 4]));
+        let output = case.slot(Kind::F32, &[Batch, Is(3), Is(6), Is(4)]);
+        let (along, taps) = along(false);
+        case.step(Step::Window { op, input, weights, output, along, taps, fill: 0.0 });
+        let case = case.answer(output);
+        for shape in [alone(1), alone(700), together(&[1, 5])] {
+            let dispatches = case.steps(&shape).unwrap();
+            assert_eq!(dispatches.len(), 1);
+            validate_all(&dispatches);
+        }
+    }
+}
+
+#[test]
+fn a_window_that_goes_further_than_a_device_counts_is_refused() {
+    let mut case = Case::new();
+    let input = case.input(Kind::F32, &[Batch, Is(4)]);
+    let output = case.slot(Kind::F32, &[Batch, Is(4)]);
+    let far = Along { axis: 1, stride: (1 << 31) - 1, start: 0 };
+    case.step(Step::Window {
+        op: Windowed::Copy,
+        input,
+        weights: None,
+        output,
+        along: vec![Along { axis: 0, stride: 1, start: 0 }, far],
+        taps: vec![],
+        fill: 0.0,
+    });
+    let case = case.answer(output);
+    assert!(case.steps(&alone(2)).is_err());
 }

@@ -11,6 +11,7 @@ use crate::{
     models::{attention, layers, with_a_step_of_the_cpus},
     onnx::{self, Element, Is, Named},
     support::{assert_alike, assert_near, device, inputs, load, packed, packed_as, placed},
+    tuned,
 };
 
 #[test]
@@ -30,6 +31,20 @@ fn layers_of_odd_widths_are_answered() {
 fn attention_is_answered() {
     let Some(device) = device() else { return };
     assert_alike(&device, &packed(&attention(7, 24)), [1, 2, 5, 64]);
+}
+
+#[test]
+fn convolutions_are_answered() {
+    let Some(device) = device() else { return };
+    assert_alike(&device, &packed(&onnx::convolution(Named("N"))), [1, 2, 5, 64]);
+    let file = packed(&tuned::convolved(0));
+    assert_alike(&device, &file, [1, 3, 17]);
+    let model = CpuBackend::default().load(&file).unwrap();
+    let any: &dyn std::any::Any = &*model;
+    let places = where_steps_run(any.downcast_ref::<PlannedModel>().unwrap().plan().plan());
+    let on_device = |place: &Place| matches!(place, Place::Device { .. });
+    assert!(places.iter().all(|(_, place)| on_device(place)), "{places:?}");
+    assert!(places.iter().any(|(name, _)| *name == "window"), "{places:?}");
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod lines;
 mod moves;
 mod parts;
 mod products;
+mod windows;

@@ -81,12 +81,12 @@ impl Base {
 
 /// The most rows with which no tensor of the plan passes the limit; sizes are taken to grow with
 /// the batch at most linearly, as every row is computed for itself.
-fn batch_within(plan: &PackedPlan, limits: Limits) -> Result<u64, LoadError> {
-    let plan = plan.plan();
+fn batch_within(packed: &PackedPlan, limits: Limits) -> Result<u64, LoadError> {
+    let plan = packed.plan();
     let ones = vec![1; plan.symbols.len()];
     let mut largest = 1;
     for (at, value) in plan.values.iter().enumerate() {
-        if !matches!(value.place, ArchivedPlace::Slot(_)) {
+        if !matches!(value.place, ArchivedPlace::Slot(_)) || packed.is_streamed(at as u32) {
             continue;
         }
         let element = value.kind.bytes() as u64;

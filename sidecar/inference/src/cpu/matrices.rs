@@ -7,8 +7,11 @@ use kernels::{PanelShape, Panels};
 use super::run::Fault;
 use crate::{
     pack::Unpacked,
-    plan::{PLAN_VERSION, PackedPlan, PlanError},
+    plan::{PackedPlan, PlanError},
 };
+
+/// How panels lie in files of a node's: another number where that changes.
+const PANELS_VERSION: u32 = 1;
 
 /// Where the panels of each matrix are.
 #[derive(Debug)]
@@ -143,8 +146,7 @@ pub(super) fn readable(plan: &PackedPlan) -> Option<usize> {
 /// The file with all panels for `lanes`, which is made where it is not there.
 fn keep(plan: &PackedPlan, lanes: usize, kept: &Derived) -> Result<Mapped, RepackError> {
     let package = plan.package().file().digest();
-    // The name of the format that the file is in: what the panels of a plan of this version are.
-    let format = format!("panels-v{PLAN_VERSION}-lanes-{lanes}");
+    let format = format!("panels-v{PANELS_VERSION}-lanes-{lanes}");
     let (mapped, origin) = kept.get_or_make(package, &format, |file| {
         repack(plan, lanes, |panels| file.write(panels).map_err(RepackError::Store))
     })?;

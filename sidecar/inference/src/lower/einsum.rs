@@ -7,7 +7,7 @@ use tract_onnx::{
 
 use super::{
     Weights,
-    graph::{Because, Lowering},
+    graph::{Because, Lowering, View},
 };
 use crate::plan::{Kind, Step};
 
@@ -64,6 +64,7 @@ impl Lowering<'_> {
         let direct = order.is_sorted();
         let natural_shape: Vec<TDim> =
             order.iter().filter_map(|axis| shape.get(*axis)).cloned().collect();
+        let is_fixed = fixed.is_some();
         let (product, made) = match fixed {
             Some((dims, numbers)) => {
                 let made = self.fixed_product(node, &left, &right, &shape, (dims, numbers))?;
@@ -74,6 +75,14 @@ impl Lowering<'_> {
         if direct {
             let value = self.reshaped(product, &shape)?;
             self.is(made, value);
+        } else if is_fixed
+            && self.is_viewed(left.outlet)
+            && let axes = self.view(left.outlet)?.axes
+            && lies_in(&order, &axes, &shape)
+        {
+            let within = self.shape_in(made, &axes)?;
+            let value = self.reshaped(product, &within)?;
+            self.is_view(made, View { value, axes });
         } else {
             let natural = self.reshaped(product, &natural_shape)?;
             let mut back: Vec<usize> = (0..order.len()).collect();
@@ -215,7 +224,7 @@ impl Lowering<'_> {
         fits.then(|| numbers.to_vec())
     }
 
-    fn is_relu(&self, reader: &TypedNode, outlet: OutletId) -> bool {
+    pub(super) fn is_relu(&self, reader: &TypedNode, outlet: OutletId) -> bool {
         let Some((_, numbers)) = self.other_operand(reader, outlet, "Max") else { return false };
         numbers == [0.0]
     }
@@ -271,21 +280,30 @@ impl Lowering<'_> {
 
     /// The operand with its axes in `order`, which leaves out those of length 1.
     fn arranged(&mut self, operand: &Operand, order: &[usize]) -> Because<u32> {
-        let value = self.value(operand.outlet)?;
-        if order.is_sorted() {
-            return Ok(value);
+        let view = self.view(operand.outlet)?;
+        let axes: Vec<usize> = order.iter().filter_map(|at| view.axes.get(*at)).copied().collect();
+        if axes.is_sorted() {
+            return Ok(view.value);
         }
         let shape: Vec<TDim> =
             order.iter().filter_map(|at| operand.shape.get(*at)).cloned().collect();
         let output = self.in_slot(Kind::F32, &shape)?;
-        let axes = order.iter().map(|at| *at as u32).collect();
-        self.step(Step::Move { input: value, output, axes, starts: vec![] });
+        let axes = axes.iter().map(|at| *at as u32).collect();
+        self.step(Step::Move { input: view.value, output, axes, starts: vec![] });
         Ok(output)
     }
 }
 
+/// Whether dimensions of a tensor that lie in `order`, without those of length 1, lie as in a view.
+fn lies_in(order: &[usize], axes: &[usize], shape: &[TDim]) -> bool {
+    let mut viewed: Vec<usize> = (0..shape.len()).collect();
+    viewed.sort_by_key(|at| axes.get(*at));
+    viewed.retain(|at| shape.get(*at) != Some(&TDim::Val(1)));
+    axes.len() == shape.len() && viewed == order
+}
+
 /// The numbers of a tensor with its axes in `order`; axes that are left out have length 1.
-fn permuted(numbers: &[f32], dims: &[usize], order: &[usize]) -> Vec<f32> {
+pub(super) fn permuted(numbers: &[f32], dims: &[usize], order: &[usize]) -> Vec<f32> {
     let stride = |axis: usize| dims.iter().skip(axis + 1).product::<usize>();
     let mut starts = vec![0_usize];
     for axis in order {

@@ -3,10 +3,12 @@
 use tract_onnx::{
     prelude::{OutletId, TDim, TypedNode},
     tract_core::ops::{
-        array::{Gather, MultiBroadcastTo, Slice, TypedConcat},
+        Downsample,
+        array::{Gather, MultiBroadcastTo, Pad, Slice, TypedConcat},
         binary::TypedBinOp,
         cast::Cast,
         change_axes::AxisOp,
+        cnn::{Conv, MaxPool, SumPool},
         einsum::EinSum,
         element_wise::{ElementWiseMiniOp, ElementWiseOp},
         identity::Identity,
@@ -16,7 +18,7 @@ use tract_onnx::{
     },
 };
 
-use super::graph::{Because, Lowering, is_source, kind, scalar};
+use super::graph::{Because, Lowering, View, is_source, kind, scalar};
 use crate::{
     operators::Category,
     plan::{Binary, Kind, Reduction, Step, Unary},
@@ -40,6 +42,27 @@ impl Lowering<'_> {
         if let Some(ElementWiseOp(op, _)) = node.op_as::<ElementWiseOp>() {
             return self.unary(node, &**op);
         }
+        if let Some(op) = node.op_as::<Conv>() {
+            return self.conv(node, op);
+        }
+        if let Some(op) = node.op_as::<MaxPool>() {
+            return self.max_pool(node, op);
+        }
+        if let Some(op) = node.op_as::<SumPool>() {
+            return self.sum_pool(node, op);
+        }
+        if let Some(op) = node.op_as::<Pad>() {
+            return self.pad(node, op);
+        }
+        if let Some(op) = node.op_as::<Downsample>() {
+            return self.downsample(node, op);
+        }
+        if let Some(op) = node.op_as::<Reduce>() {
+            return self.reduce(node, op);
+        }
+        if let Some(op) = node.op_as::<TypedConcat>() {
+            return self.concat(node, op);
+        }
         let outlet = OutletId::new(node.id, 0);
         let inputs =
             node.inputs.iter().map(|input| self.value(*input)).collect::<Because<Vec<_>>>();
@@ -60,9 +83,6 @@ impl Lowering<'_> {
             }
             let output = self.written(outlet)?;
             Step::Gather { axis: op.axis as u32, table: input, indices: *indices, output }
-        } else if let Some(op) = node.op_as::<TypedConcat>() {
-            let output = self.written(outlet)?;
-            Step::Concat { axis: op.axis as u32, inputs, output }
         } else if let Some(op) = node.op_as::<Slice>() {
             let (rank, zero) = (rank(self)?, self.dimension(&TDim::Val(0))?);
             let start = self.dimension(&op.start)?;
@@ -79,8 +99,6 @@ impl Lowering<'_> {
             let log = op.kind == SoftmaxKind::LogSoftmax;
             let output = self.written(outlet)?;
             Step::Softmax { input, output, axis, axes, log }
-        } else if let Some(op) = node.op_as::<Reduce>() {
-            return self.reduce(node, op, input);
         } else if let Some(op) = node.op_as::<RmsNorm>() {
             let epsilon = scalar::<f32>(&op.eps).ok_or("an epsilon that is no 32-bit float")?;
             if self.kind_of(outlet)? != Kind::F32 {
@@ -119,9 +137,35 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    fn concat(&mut self, node: &TypedNode, op: &TypedConcat) -> Because<()> {
+        let outlet = OutletId::new(node.id, 0);
+        let (inputs, axes) = self.alike(&node.inputs)?;
+        let (axis, output) = match axes {
+            Some(axes) => {
+                let axis = axes.get(op.axis).copied().ok_or("an axis that there is not")?;
+                (axis, self.written_in(outlet, &axes)?)
+            }
+            None => (op.axis, self.written(outlet)?),
+        };
+        self.step(Step::Concat { axis: axis as u32, inputs, output });
+        Ok(())
+    }
+
     fn axis_op(&mut self, node: &TypedNode, op: &AxisOp) -> Because<()> {
         let [from] = &*node.inputs else { return Err("no input".to_owned()) };
         let outlet = OutletId::new(node.id, 0);
+        if let AxisOp::Move(from_axis, to_axis) = op
+            && self.is_viewed(*from)
+        {
+            let View { value, mut axes } = self.view(*from)?;
+            if *from_axis >= axes.len() || *to_axis >= axes.len() {
+                return Err("a move of an axis that there is not".to_owned());
+            }
+            let axis = axes.remove(*from_axis);
+            axes.insert(*to_axis, axis);
+            self.is_view(outlet, View { value, axes });
+            return Ok(());
+        }
         let input = self.value(*from)?;
         match op {
             AxisOp::Add(_) | AxisOp::Rm(_) | AxisOp::Reshape(..) => {
@@ -160,8 +204,9 @@ impl Lowering<'_> {
         Ok(Step::Move { input, output, axes, starts: vec![] })
     }
 
-    fn reduce(&mut self, node: &TypedNode, op: &Reduce, input: u32) -> Because<()> {
+    fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> Because<()> {
         let [from] = &*node.inputs else { return Err("no input".to_owned()) };
+        let View { value: input, axes: order } = self.view(*from)?;
         let outlet = OutletId::new(node.id, 0);
         let reduction = match op.reducer {
             Reducer::ArgMax(false) => Reduction::ArgMax,
@@ -180,17 +225,18 @@ impl Lowering<'_> {
         {
             return Err(format!("of {kind:?}"));
         }
-        let mut axes = op.axes.to_vec();
+        let mut axes: Vec<usize> =
+            op.axes.iter().filter_map(|at| order.get(*at)).copied().collect();
         axes.sort_unstable();
         if let Ok((axis, axes)) = range(&axes) {
-            let output = self.written(outlet)?;
+            let output = self.written_in(outlet, &order)?;
             self.step(Step::Reduce { op: reduction, input, output, axis, axes });
             return Ok(());
         }
         if is_by_index || reduction == Reduction::MeanOfSquares {
             return Err("over axes that are apart".to_owned());
         }
-        let mut shape = self.shape_of(*from)?;
+        let mut shape = self.shape_in(*from, &order)?;
         let mut value = input;
         for axis in axes {
             *shape.get_mut(axis).ok_or("an axis that there is not")? = TDim::Val(1);
@@ -199,7 +245,7 @@ impl Lowering<'_> {
             self.step(Step::Reduce { op: reduction, input: value, output, axis, axes: 1 });
             value = output;
         }
-        self.is(outlet, value);
+        self.is_view(outlet, View { value, axes: order });
         Ok(())
     }
 
@@ -255,8 +301,12 @@ impl Lowering<'_> {
         if !fits {
             return Err(format!("{name} of {kind:?} and {other:?}"));
         }
-        let (left, right) = (self.value(left)?, self.value(right)?);
-        let output = self.written(outlet)?;
+        let (values, axes) = self.alike(&[left, right])?;
+        let [left, right] = *values else { return Err("other inputs than two".to_owned()) };
+        let output = match axes {
+            Some(axes) => self.written_in(outlet, &axes)?,
+            None => self.written(outlet)?,
+        };
         self.step(Step::Binary { op, left, right, output });
         Ok(())
     }
@@ -275,8 +325,8 @@ impl Lowering<'_> {
         if !fits || kind != result {
             return Err(format!("{} of {kind:?}", op.name()));
         }
-        let input = self.value(*from)?;
-        let output = self.written(outlet)?;
+        let View { value: input, axes } = self.view(*from)?;
+        let output = self.written_in(outlet, &axes)?;
         self.step(Step::Unary { op: unary, input, output });
         Ok(())
     }

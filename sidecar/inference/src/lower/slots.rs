@@ -48,6 +48,15 @@ fn last_uses(plan: &Plan) -> Vec<Option<usize>> {
             }
         }
     }
+    // A window may be looked at again by the product that is behind it.
+    for (at, pair) in plan.steps.windows(2).enumerate() {
+        if let [Step::Window { input, output, .. }, Step::Product { input: shown, .. }] = pair
+            && output == shown
+            && let Some(entry) = slot_of(plan, *input).and_then(|slot| last.get_mut(slot))
+        {
+            *entry = (*entry).max(Some(at + 1));
+        }
+    }
     for output in &plan.outputs {
         if let Some(entry) = slot_of(plan, *output).and_then(|slot| last.get_mut(slot)) {
             *entry = None;
@@ -77,6 +86,7 @@ fn read(step: &Step) -> Vec<u32> {
         Step::Gather { table, indices, .. } => vec![*table, *indices],
         Step::Select { condition, yes, no, .. } => vec![*condition, *yes, *no],
         Step::Concat { inputs, .. } => inputs.clone(),
+        Step::Window { input, weights, .. } => std::iter::once(*input).chain(*weights).collect(),
     }
 }
 
@@ -94,6 +104,7 @@ fn written(step: &Step) -> u32 {
         | Step::Category { output, .. }
         | Step::Softmax { output, .. }
         | Step::Reduce { output, .. }
-        | Step::RmsNorm { output, .. } => *output,
+        | Step::RmsNorm { output, .. }
+        | Step::Window { output, .. } => *output,
     }
 }

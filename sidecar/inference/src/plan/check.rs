@@ -8,7 +8,7 @@ use kernels::{Element, PanelShape};
 
 use super::{
     ArchivedKind, ArchivedMatrix, ArchivedPlace, ArchivedPlan, ArchivedStep, ArchivedValue,
-    ArchivedWeightKind, MAX_RANK,
+    ArchivedWeightKind, MAX_RANK, window,
 };
 
 /// More slots, values or steps than any model needs.
@@ -27,9 +27,12 @@ pub enum PlanError {
         detail: String,
     },
     /// The plan was made for another release.
-    #[error("expected a plan of version {expected}, found {found}: pack the model again")]
+    #[error(
+        "expected a plan of version {expected} at most, found {found}: pack the model again with \
+         this release, or run a later one"
+    )]
     Version {
-        /// What this release runs.
+        /// The latest that this release runs.
         expected: u32,
         /// What the plan says.
         found: u32,
@@ -154,6 +157,7 @@ fn check_step(plan: &ArchivedPlan, step: &ArchivedStep) -> Result<(), PlanError>
                 && starts.iter().all(|it| (it.to_native() as usize) < plan.dimensions.len());
             if fits { Ok(()) } else { Err(malformed("a move along dimensions that there are not")) }
         }
+        ArchivedStep::Window { .. } => window::check(plan, step).map_err(malformed),
         ArchivedStep::Category { texts, codes, .. } if texts.len() != codes.len() => {
             Err(malformed("categories with more texts than codes, or fewer"))
         }
@@ -217,6 +221,9 @@ impl ArchivedStep {
                 ([Some(condition), Some(yes), Some(no)], &[], output)
             }
             Self::Concat { inputs, output, .. } => ([None; 3], inputs.as_slice(), output),
+            Self::Window { input, weights, output, .. } => {
+                ([Some(input), weights.as_ref(), None], &[], output)
+            }
         };
         let inputs = few.into_iter().flatten().chain(many).map(|at| at.to_native());
         (inputs, output.to_native())

@@ -65,9 +65,10 @@ impl Frame {
         }
         self.sizes.evaluate(plan)?;
         let limit = limits.max_tensor_bytes;
-        for (value, bytes) in plan.plan().values.iter().zip(&self.sizes.lengths) {
+        for (at, (value, bytes)) in plan.plan().values.iter().zip(&self.sizes.lengths).enumerate() {
             let bytes = *bytes as u64;
-            if matches!(value.place, ArchivedPlace::Slot(_)) && bytes > limit {
+            let is_held = matches!(value.place, ArchivedPlace::Slot(_));
+            if is_held && bytes > limit && !plan.is_streamed(at as u32) {
                 return Err(FrameError::TooLarge { bytes, limit });
             }
         }

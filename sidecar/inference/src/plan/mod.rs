@@ -17,6 +17,8 @@ mod extent;
 mod frame;
 mod rows;
 mod step;
+mod streams;
+mod window;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -27,18 +29,21 @@ pub use dimension::{Dimension, Term};
 pub use frame::{Frame, FrameError, Shape, Sizes};
 pub use rows::{Major, Mixing, Rows, rows};
 pub use step::{
-    ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedUnary, Binary, Reduction, Step, Unary,
+    Along, ArchivedAlong, ArchivedBinary, ArchivedReduction, ArchivedStep, ArchivedTap,
+    ArchivedUnary, ArchivedWindowed, Binary, Reduction, Step, Tap, Unary, Windowed,
 };
+pub use window::{Bound, Reading, Walk};
 
 /// The most dimensions that a value has.
 pub const MAX_RANK: usize = 8;
-/// Plans of another number are refused: steps mean what this release takes them for.
-pub const PLAN_VERSION: u32 = 1;
+/// Plans of a later version are refused: steps mean what this release takes them for. Version 2 has
+/// [`Step::Window`]; a plan without it is of version 1, so that earlier releases run it too.
+pub const PLAN_VERSION: u32 = 2;
 
 /// How a model is computed.
 #[derive(Debug, Clone, Default, PartialEq, Archive, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`PLAN_VERSION`].
+    /// The first one that has all its steps, at most [`PLAN_VERSION`].
     pub version: u32,
     /// Where the values of symbols are read from, by symbol.
     pub symbols: Vec<SymbolSource>,

@@ -151,6 +151,62 @@ pub enum Step {
         /// What is added under the root.
         epsilon: f32,
     },
+    /// `output[i...] = op over taps[k...] of input[place(i..., k...)] · weights[k..., i last]`: what a
+    /// window shows that is moved over the input. Along each dimension of `input`, the place is the sum
+    /// of what `along` and `taps` say for it, and 0 where none does. Elements beyond the input are `fill`.
+    ///
+    /// Plans with it are of version 2 at least.
+    Window {
+        /// What is taken of the elements that the window shows.
+        op: Windowed,
+        /// What is read.
+        input: u32,
+        /// What each element is multiplied by, of shape [taps..., last dimension of `output`], where it
+        /// is something. For sums alone.
+        weights: Option<u32>,
+        /// What is written.
+        output: u32,
+        /// For each dimension of `output`, how the window moves along `input`.
+        along: Vec<Along>,
+        /// The dimensions of the window.
+        taps: Vec<Tap>,
+        /// What stands beyond the input, as a number of its kind. Sums and maxima take it for nothing.
+        fill: f32,
+    },
+}
+
+/// What is taken of the elements that a window shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
+pub enum Windowed {
+    /// The only one: the window has no taps.
+    Copy,
+    /// The largest of those in the input; minus infinity where there is none. F32.
+    Max,
+    /// The sum of those in the input. F32.
+    Sum,
+}
+
+/// How a window moves along a dimension of its input with one of its output's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Along {
+    /// The dimension of the input; its rank where it moves along none.
+    pub axis: u32,
+    /// How far it moves with each step, backwards where negative.
+    pub stride: i64,
+    /// Where it is before the first step.
+    pub start: i64,
+}
+
+/// A dimension of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Tap {
+    /// The dimension of the input.
+    pub axis: u32,
+    /// How far its elements are apart.
+    pub stride: i64,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// A function of one number.

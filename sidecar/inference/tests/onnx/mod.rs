@@ -219,6 +219,17 @@ pub fn convolution(batch: Dim) -> ModelProto {
     )
 }
 
+/// A convolution backwards, which no plan has a step for.
+pub fn deconvolution(batch: Dim) -> ModelProto {
+    let kernel: Vec<f32> = (0..2 * 9).map(|n| (n as f32 - 8.0) * 0.1).collect();
+    model(
+        vec![value("image", DataType::Float, &[batch, Is(1), Is(4), Is(4)])],
+        vec![floats("kernel", &[1, 2, 3, 3], &kernel)],
+        vec![node("ConvTranspose", &["image", "kernel"], "y", vec![ints("kernel_shape", &[3, 3])])],
+        vec![value("y", DataType::Float, &[batch, Is(2), Is(6), Is(6)])],
+    )
+}
+
 /// Answers its input.
 pub fn identity(element: DataType, dims: &[Dim]) -> ModelProto {
     model(

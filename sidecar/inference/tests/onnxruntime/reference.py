@@ -74,6 +74,43 @@ write("conv", [
     weights("w3", 16, 3), weights("b3", 3),
 ])
 
+padded = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+norms = lambda of: [*(weights(f"{name}{of}", 8) for name in ("scale", "shift", "mean")),
+                    numpy_helper.from_array(random.uniform(0.5, 2, 8).astype("f4"), f"variance{of}")]
+normed = lambda of, at: node("BatchNormalization", [of, f"scale{at}", f"shift{at}", f"mean{at}",
+                                                    f"variance{at}"], [f"n{at}"])
+write("images", [
+    node("Conv", ["x", "w0"], ["c0"], strides=[2, 2], **padded), normed("c0", 0),
+    node("Relu", ["n0"], ["r0"]),
+    node("MaxPool", ["r0"], ["p0"], kernel_shape=[3, 3], strides=[1, 2], pads=[0, 1, 1, 0]),
+    node("Conv", ["p0", "w1", "b1"], ["c1"], **padded), normed("c1", 1), node("Relu", ["n1"], ["r1"]),
+    node("Conv", ["r1", "w2", "b2"], ["c2"], group=8, dilations=[2, 1], pads=[2, 1, 2, 1]),
+    node("Add", ["c2", "p0"], ["s2"]), node("Clip", ["s2", "low", "high"], ["r2"]),
+    node("Conv", ["r2", "w3", "b3"], ["c3"], strides=[2, 2]), node("Sigmoid", ["c3"], ["s3"]),
+    node("AveragePool", ["r2"], ["p3"], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]),
+    node("Concat", ["s3", "p3"], ["j"], axis=1), node("GlobalAveragePool", ["j"], ["m"]),
+    node("Flatten", ["m"], ["f"]), node("Gemm", ["f", "w4", "b4"], ["y"]),
+], [floats("x", ["N", 3, 9, 8])], [floats("y", ["N", 3])], [
+    weights("w0", 8, 3, 3, 3), weights("w1", 8, 8, 3, 3), weights("b1", 8), *norms(0), *norms(1),
+    weights("w2", 8, 1, 3, 3), weights("b2", 8), weights("w3", 6, 8, 1, 1), weights("b3", 6),
+    constant("low", 0, "f4"), constant("high", 6, "f4"), weights("w4", 14, 3), weights("b4", 3),
+], tolerance=2e-5)
+
+write("signal", [
+    node("Conv", ["x", "w0", "b0"], ["c0"], kernel_shape=[7], strides=[2], pads=[3, 3]),
+    node("Relu", ["c0"], ["r0"]),
+    node("MaxPool", ["r0"], ["p0"], kernel_shape=[2], strides=[2]),
+    node("Conv", ["p0", "w1", "b1"], ["c1"], kernel_shape=[3], dilations=[3], group=3),
+    node("Slice", ["c1", "first", "last", "axes", "steps"], ["back"]),
+    node("Pad", ["back", "around"], ["wide"]), node("Tanh", ["wide"], ["t1"]),
+    node("AveragePool", ["t1"], ["p1"], kernel_shape=[3], pads=[1, 1], count_include_pad=1),
+    node("Flatten", ["p1"], ["f"]), node("Gemm", ["f", "w2", "b2"], ["y"]),
+], [floats("x", ["N", 2, 61])], [floats("y", ["N", 4])], [
+    weights("w0", 6, 2, 7), weights("b0", 6), weights("w1", 9, 2, 3), weights("b1", 9),
+    constant("first", [-1]), constant("last", [-20]), constant("axes", [2]), constant("steps", [-2]),
+    constant("around", [0, 0, 1, 0, 0, 2]), weights("w2", 72, 4), weights("b2", 4),
+], tolerance=2e-5)
+
 for name, kind, gates, attributes in [
     ("lstm", "LSTM", 4, {}),
     ("gru", "GRU", 3, {"linear_before_reset": 1}),

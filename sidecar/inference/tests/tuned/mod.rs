@@ -48,19 +48,27 @@ impl Weights {
         Self { tuned, tensors: vec![] }
     }
 
-    /// Adds a tensor. A matrix is tuned by a rank of two, anything else altogether.
+    /// Adds a tensor. A matrix is tuned by a rank of two, and so is a kernel as one of a row for each of
+    /// its outputs; anything else is tuned altogether.
     pub fn add(&mut self, name: &str, dims: &[i64]) -> String {
         let count = dims.iter().product::<i64>() as usize;
         let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 + u64::from(byte));
         let scale = match dims {
             [inner, _] => (1.0 / *inner as f32).sqrt(),
+            [_, inner @ ..] if !inner.is_empty() => {
+                (1.0 / inner.iter().product::<i64>() as f32).sqrt()
+            }
             _ => 0.5,
         };
         let mut numbers: Vec<f32> =
             Noise::of(seed).floats(count).iter().map(|it| it * scale).collect();
         if self.tuned > 0 {
             let mut noise = Noise::of(seed ^ (self.tuned << 20));
-            if let [inner, columns] = *dims {
+            if let [inner, columns @ ..] = dims
+                && !columns.is_empty()
+            {
+                let columns = columns.iter().product::<i64>();
+                let inner = *inner;
                 for _ in 0..2 {
                     let (down, up) = (noise.floats(inner as usize), noise.floats(columns as usize));
                     for (row, x) in numbers.chunks_mut(columns as usize).zip(&down) {
@@ -197,7 +205,44 @@ pub fn attention(tuned: u64) -> ModelProto {
     )
 }
 
-pub const MODELS: [fn(u64) -> ModelProto; 3] = [mlp, lookup, attention];
+/// Convolutions of images, one of them channel by channel, between which is pooled, and a head.
+pub fn convolved(tuned: u64) -> ModelProto {
+    let mut weights = Weights::of(tuned);
+    for (name, dims) in [
+        ("w1", &[14, 2, 3, 3][..]),
+        ("b1", &[14]),
+        ("w2", &[14, 1, 3, 3]),
+        ("b2", &[14]),
+        ("w3", &[20, 14, 1, 1]),
+        ("w4", &[40, 20, 3, 3]),
+        ("b4", &[40]),
+        ("head", &[40, 3]),
+    ] {
+        weights.add(name, dims);
+    }
+    let padded = || vec![onnx::ints("kernel_shape", &[3, 3]), onnx::ints("pads", &[1, 1, 1, 1])];
+    let grouped = [padded(), vec![onnx::int("group", 14)]].concat();
+    let strides = vec![onnx::ints("kernel_shape", &[2, 2]), onnx::ints("strides", &[2, 2])];
+    let mut nodes = vec![
+        onnx::node("Conv", &["x", "w1", "b1"], "c1", padded()),
+        onnx::node("Relu", &["c1"], "r1", vec![]),
+        onnx::node("Conv", &["r1", "w2", "b2"], "c2", grouped),
+        onnx::node("Conv", &["c2", "w3"], "c3", vec![]),
+        onnx::node("MaxPool", &["c3"], "pooled", strides),
+        onnx::node("Conv", &["pooled", "w4", "b4"], "c4", vec![]),
+    ];
+    nodes.extend(chain(&[("Tanh", &["c4"], "t4"), ("GlobalAveragePool", &["t4"], "mean")]));
+    nodes.push(onnx::node("Flatten", &["mean"], "flat", vec![onnx::int("axis", 1)]));
+    nodes.extend(chain(&[("MatMul", &["flat", "head"], "y")]));
+    onnx::model(
+        vec![onnx::value("x", Element::Float, &[Named("N"), Is(2), Is(9), Is(8)])],
+        weights.tensors,
+        nodes,
+        vec![onnx::value("y", Element::Float, &[Named("N"), Is(3)])],
+    )
+}
+
+pub const MODELS: [fn(u64) -> ModelProto; 4] = [mlp, lookup, attention, convolved];
 
 pub fn base_of(model: fn(u64) -> ModelProto) -> Package {
     let options = Pack { with_source: false, ..Pack::default() };

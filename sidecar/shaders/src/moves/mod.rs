@@ -2,11 +2,13 @@
 
 mod copy;
 mod gather;
+mod windows;
 
 use inference::plan::ArchivedStep;
 
 pub(crate) use copy::Copy;
 pub(crate) use gather::Gather;
+pub(crate) use windows::Windows;
 
 use crate::{
     Dispatch, Limits, Run, Unsupported,
@@ -43,6 +45,7 @@ pub(crate) fn dispatches(
             let [table, indices, output] = [table, indices, output].map(|it| it.to_native());
             gather::dispatches(run, axis.to_native() as usize, [table, indices], output, limits)
         }
+        ArchivedStep::Window { .. } => windows::dispatches(run, step, limits),
         _ => Err(Unsupported::new("a step that moves nothing")),
     }
 }

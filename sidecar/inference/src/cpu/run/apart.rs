@@ -13,7 +13,8 @@ use super::{
     Fault, Operands, Shared, Workspace,
     memory::written,
     parts::{Parts, Rows, Window},
-    products::rows_of,
+    products::{rows_of, rows_shown},
+    windows::Shown,
 };
 use crate::{
     Inputs,
@@ -29,6 +30,8 @@ pub(in crate::cpu) struct Apart {
     /// What values come to for so many rows, of which the first `known` are of this run.
     sizes: Vec<(usize, Sizes)>,
     known: usize,
+    /// Rows of what a window shows.
+    shown: Vec<f32>,
 }
 
 impl Apart {
@@ -86,6 +89,7 @@ impl Workspace {
         shared: Shared<'_>,
         inputs: &Inputs,
         step: &ArchivedStep,
+        stream: Option<&ArchivedStep>,
     ) -> Result<(), Fault> {
         let Self { frame, slots, memory, scratch, apart } = self;
         if let ArchivedStep::Product { input, matrix, relu, .. } = step {
@@ -93,7 +97,16 @@ impl Workspace {
             let (from, output) =
                 Operands::around(plan, inputs, frame, slots, window, memory, step)?;
             let finish = if *relu { Finish::Relu } else { Finish::None };
-            Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
+            match stream {
+                Some(window) => {
+                    let shown = Shown::of(&from, window)?;
+                    let of = Streamed { from: &from, shown, at: matrix.to_native(), shared };
+                    of.compute(output, &mut apart.shown, scratch, finish)?;
+                }
+                None => {
+                    Product::of(&from, input, matrix, output, shared)?.compute(scratch, finish)?;
+                }
+            }
             slots.wrote(plan, &frame.sizes, step);
             return Ok(());
         }
@@ -113,6 +126,54 @@ impl Workspace {
             super::dispatch(step, &from, output, scratch, shared)?;
         }
         slots.wrote(plan, &frame.sizes, step);
+        Ok(())
+    }
+}
+
+/// As many bytes of what a window shows as a core's cache keeps.
+const SHOWN_BYTES: usize = 1 << 20;
+
+/// A product of what a window shows to several models.
+struct Streamed<'a, 'f> {
+    from: &'f Operands<'a>,
+    shown: Shown<'a>,
+    at: u32,
+    shared: Shared<'a>,
+}
+
+impl Streamed<'_, '_> {
+    fn compute(
+        &self,
+        output: &mut [u8],
+        buffer: &mut Vec<f32>,
+        scratch: &mut kernels::Scratch,
+        finish: Finish,
+    ) -> Result<(), Fault> {
+        let panels = self.shared.matrices.panels(self.from.plan, self.at)?;
+        let shape = *panels.shape();
+        let (rows, of) = (rows_shown(&self.shown, &shape)?, self.shared.parts.rows());
+        let output = written::<f32>(output)?;
+        let uneven = || Fault::Plan { what: "rows that do not come apart" };
+        let each = rows.checked_div(of).filter(|each| each * of == rows).ok_or_else(uneven)?;
+        if rows.checked_mul(shape.columns) != Some(output.len()) {
+            return Err(uneven());
+        }
+        let at_once = (SHOWN_BYTES / 4 / shape.inner.max(1)).max(1);
+        for Rows { range, own } in self.shared.parts.iter() {
+            let (mut first, end) = (range.start * each, range.end * each);
+            while first < end {
+                let count = at_once.min(end - first);
+                let to = first * shape.columns..(first + count) * shape.columns;
+                let output = output.get_mut(to).ok_or_else(uneven)?;
+                buffer.resize(count * shape.inner, 0.0);
+                self.shown.write(first * shape.inner, buffer)?;
+                let shared = Shared { parts: Parts::All(own), ..self.shared };
+                let (at, left, each) = (self.at, &**buffer, count);
+                let mut product = Product { shared, at, panels, left, output, each };
+                product.compute(scratch, finish)?;
+                first += count;
+            }
+        }
         Ok(())
     }
 }

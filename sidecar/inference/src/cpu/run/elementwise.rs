@@ -249,6 +249,14 @@ fn zip<T: Copy, R>(
         to.iter_mut().zip(right).for_each(|(to, b)| *to = function(*only, *b));
         return Ok(());
     }
+    if left.len() == to.len() && repeats_last(&shapes.right, &shapes.to) && !right.is_empty() {
+        let lines = to.chunks_exact_mut(right.len()).zip(left.chunks_exact(right.len()));
+        for (to, left) in lines {
+            let pairs = left.iter().zip(right);
+            to.iter_mut().zip(pairs).for_each(|(to, (a, b))| *to = function(*a, *b));
+        }
+        return Ok(());
+    }
     let (from_left, from_right) =
         (Walk::new(&shapes.left, &shapes.to)?, Walk::new(&shapes.right, &shapes.to)?);
     let Some((width, _)) = shapes.to.split_last() else { return Err(UNFIT) };
@@ -279,6 +287,12 @@ fn zip<T: Copy, R>(
         }
     }
     Ok(())
+}
+
+/// Whether a value has the last dimensions of another shape, and is repeated along all before them.
+fn repeats_last(from: &Shape, to: &Shape) -> bool {
+    let first = from.iter().position(|dim| *dim != 1).unwrap_or(from.len());
+    from.len() == to.len() && from.get(first..) == to.get(first..)
 }
 
 /// The rows of a value that is repeated into another shape: along each dimension, how far apart

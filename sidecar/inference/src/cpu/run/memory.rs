@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{
     Shared,
     parts::{Own, Parts, Window},
+    products,
 };
 use crate::{
     Inputs, Limits, Tensor, TensorData,
@@ -77,6 +78,7 @@ impl Workspace {
         for (at, value) in plan.plan().values.iter().enumerate() {
             if let ArchivedPlace::Slot(slot) = &value.place
                 && let Some(slot) = ranges.get_mut(slot.to_native() as usize)
+                && !plan.is_streamed(at as u32)
             {
                 slot.end = slot.end.max(self.frame.bytes(at as u32).unwrap_or(0));
             }
@@ -99,17 +101,24 @@ impl Workspace {
         Ok(())
     }
 
+    /// Does a step: a product where `stream` is a window with what that shows.
     pub(super) fn step(
         &mut self,
         plan: &PackedPlan,
         shared: Shared<'_>,
         inputs: &Inputs,
         step: &ArchivedStep,
+        stream: Option<&ArchivedStep>,
     ) -> Result<(), Fault> {
         let Self { frame, slots, memory, scratch, .. } = self;
         let window = Window { sizes: &frame.sizes, cut: None, own: Own::default() };
         let (from, output) = Operands::around(plan, inputs, frame, slots, window, memory, step)?;
-        super::dispatch(step, &from, output, scratch, shared)?;
+        match (step, stream) {
+            (ArchivedStep::Product { matrix, relu, .. }, Some(stream)) => {
+                products::of_window(&from, stream, matrix, *relu, output, scratch, shared)?;
+            }
+            _ => super::dispatch(step, &from, output, scratch, shared)?,
+        }
         slots.wrote(plan, &frame.sizes, step);
         Ok(())
     }

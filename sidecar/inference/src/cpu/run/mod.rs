@@ -13,6 +13,7 @@ mod products;
 mod reductions;
 mod steps;
 mod text;
+mod windows;
 
 pub(super) use memory::{Fault, Workspace};
 pub(super) use parts::{Own, Parts};
@@ -46,11 +47,17 @@ pub(super) fn run(
 ) -> Result<(), InferError> {
     workspace.prepare(plan, inputs, limits).map_err(failed)?;
     workspace.apart.begin(plan, &shared.parts);
+    let mut stream = None;
     for (at, step) in plan.plan().steps.iter().enumerate() {
+        if plan.is_stream(at) {
+            stream = Some(step);
+            continue;
+        }
         let done = match workspace.apart.differs(at) {
-            false => workspace.step(plan, shared, inputs, step),
-            true => workspace.step_apart(plan, shared, inputs, step),
+            false => workspace.step(plan, shared, inputs, step, stream),
+            true => workspace.step_apart(plan, shared, inputs, step, stream),
         };
+        stream = None;
         done.map_err(|fault| failed(Fault::Step { at, cause: fault.to_string() }))?;
     }
     Ok(())
@@ -106,6 +113,7 @@ fn dispatch(
         ArchivedStep::RmsNorm { input, axis, epsilon, .. } => {
             reductions::rms_norm(from, input, axis, epsilon.to_native(), output)
         }
+        ArchivedStep::Window { .. } => windows::window(from, step, output),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Products of matrices.
 
-use kernels::{Finish, PanelShape, Scratch};
+use kernels::{Finish, KernelError, PanelShape, Scratch};
 use rkyv::rend::u32_le;
 
-use super::{Fault, Operands, Shared, memory::written};
+use super::{Fault, Operands, Shared, memory::written, windows::Shown};
+use crate::plan::ArchivedStep;
 
 pub(super) fn product(
     from: &Operands<'_>,
@@ -20,6 +21,35 @@ pub(super) fn product(
     let rows = rows_of(panels.shape(), left, output);
     let finish = if relu { Finish::Relu } else { Finish::None };
     Ok(scratch.product_with(shared.helpers, left, rows, &panels, finish, output)?)
+}
+
+/// The product of what `window` shows, a few rows of it at a time.
+pub(super) fn of_window(
+    from: &Operands<'_>,
+    window: &ArchivedStep,
+    matrix: &u32_le,
+    relu: bool,
+    output: &mut [u8],
+    scratch: &mut Scratch,
+    shared: Shared<'_>,
+) -> Result<(), Fault> {
+    let panels = shared.matrices.panels(from.plan, matrix.to_native())?;
+    let shown = Shown::of(from, window)?;
+    let output = written::<f32>(output)?;
+    let rows = rows_shown(&shown, panels.shape())?;
+    let finish = if relu { Finish::Relu } else { Finish::None };
+    let inner = panels.shape().inner;
+    let make = |row: usize, left: &mut [f32]| {
+        let written = shown.write(row * inner, left);
+        written.map_err(|fault| KernelError::Kernel { detail: fault.to_string() })
+    };
+    Ok(scratch.product_of_made(shared.helpers, &make, rows, &panels, finish, output)?)
+}
+
+/// How many rows for a matrix a window shows.
+pub(super) fn rows_shown(shown: &Shown<'_>, shape: &PanelShape) -> Result<usize, Fault> {
+    let rows = shown.count.checked_div(shape.inner).filter(|it| it * shape.inner == shown.count);
+    rows.ok_or(Fault::Plan { what: "a window that shows no whole rows" })
 }
 
 /// How many rows a matrix is multiplied with.

@@ -3,7 +3,7 @@
 use rkyv::{rend::u32_le, vec::ArchivedVec};
 
 use super::{Layout, Major, Shape, Tracing};
-use crate::plan::{ArchivedStep, extent::Extent};
+use crate::plan::{ArchivedAlong, ArchivedStep, ArchivedTap, extent::Extent};
 
 /// An operand that lies row after row.
 struct Batched<'a> {
@@ -85,6 +85,18 @@ impl Tracing<'_> {
                 let end = start.checked_add(axes.to_native() as usize)?;
                 let along = product(from.dims.get(start..end)?)?;
                 from.spares(axis, axes.to_native()) && to.per_row.times(&along)? == *from.per_row
+            }
+            ArchivedStep::Window { along, taps, .. } => {
+                if inputs.get(1).is_some_and(|(_, weights)| *weights != Major::Fixed) {
+                    return Some(false);
+                }
+                match first? {
+                    (input, Major::Fixed) => {
+                        let axis = along.get(to.axis)?.axis.to_native() as usize;
+                        axis >= self.shape(input)?.dims.len()
+                    }
+                    _ => window_keeps_rows(&from()?, &to, along, taps),
+                }
             }
         })
     }
@@ -213,6 +225,24 @@ impl Batched<'_> {
         let end = start.saturating_add(axes as usize);
         end <= self.dims.len() && (start > self.axis || end <= self.axis)
     }
+}
+
+/// Whether a window moves along the batch with its output's alone, a row at a time. Along every other
+/// dimension it is held to the input.
+fn window_keeps_rows(
+    from: &Batched<'_>,
+    to: &Batched<'_>,
+    along: &ArchivedVec<ArchivedAlong>,
+    taps: &ArchivedVec<ArchivedTap>,
+) -> bool {
+    let is_batch = |axis: &u32_le| axis.to_native() as usize == from.axis;
+    let moves = along.iter().enumerate().filter(|(_, it)| is_batch(&it.axis));
+    let fits = |(at, it): (usize, &ArchivedAlong)| {
+        at == to.axis && it.stride.to_native() == 1 && it.start.to_native() == 0
+    };
+    let mut moves = moves.map(fits);
+    let is_row = moves.next() == Some(true) && moves.next().is_none();
+    is_row && !taps.iter().any(|it| is_batch(&it.axis)) && from.along == to.along
 }
 
 /// Whether the dimension of the batch, and those before it, repeat what is read.

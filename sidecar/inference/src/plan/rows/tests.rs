@@ -1,7 +1,7 @@
 use super::*;
 use crate::plan::{
-    Binary, Dimension, Kind, Matrix, PLAN_VERSION, Place, Plan, Step, SymbolSource, Term, Unary,
-    Value, WeightKind,
+    Along, Binary, Dimension, Kind, Matrix, PLAN_VERSION, Place, Plan, Step, SymbolSource, Tap,
+    Term, Unary, Value, WeightKind, Windowed,
 };
 
 const F: Kind = Kind::F32;
@@ -98,6 +98,51 @@ fn a_move_keeps_rows_where_the_batch_stays_outermost() {
     // Two dimensions along one.
     assert_eq!(one(&[BATCH, 5], &[BATCH, 2, 2], moved(&[0, 1, 1], &[])), Major::Mixed);
     assert_eq!(one(&[BATCH, 5], &[BATCH, 2, 5], moved(&[0, 2, 1], &[])), Major::Batch);
+}
+
+#[test]
+fn a_window_keeps_rows_where_it_moves_along_the_batch_a_row_at_a_time() {
+    let window = |along: &[(u32, i64, i64)], tap: u32| {
+        let along: Vec<Along> =
+            along.iter().map(|it| Along { axis: it.0, stride: it.1, start: it.2 }).collect();
+        move |input, output| Step::Window {
+            op: Windowed::Max,
+            input,
+            weights: None,
+            output,
+            along: along.clone(),
+            taps: vec![Tap { axis: tap, stride: 1, count: 2 }],
+            fill: 0.0,
+        }
+    };
+    let (row, within) = ((0, 1, 0), (1, 2, -1));
+    let of = |along: &[(u32, i64, i64)], tap| one(&[BATCH, 5], &[BATCH, 3], window(along, tap));
+    assert_eq!(of(&[row, within], 1), Major::Batch);
+    assert_eq!(of(&[row, (1, -3, 40)], 1), Major::Batch);
+    // Neighbours' rows: by the window, by a second dimension, by another start, backwards, and further.
+    assert_eq!(of(&[row, within], 0), Major::Mixed);
+    assert_eq!(of(&[row, (0, 1, 0)], 1), Major::Mixed);
+    assert_eq!(of(&[(0, 1, 1), within], 1), Major::Mixed);
+    assert_eq!(of(&[(0, 1, -1), within], 1), Major::Mixed);
+    assert_eq!(of(&[(0, -1, 0), within], 1), Major::Mixed);
+    assert_eq!(of(&[(0, 0, 0), within], 1), Major::Mixed);
+    assert_eq!(of(&[within, row], 1), Major::Mixed);
+    assert_eq!(one(&[BATCH, 5], &[THREE_EACH, 3], window(&[row, within], 1)), Major::Mixed);
+    // What is read is the same for all rows, or is repeated.
+    let weighted = |weights: (&[u32], Place), along: &[(u32, i64, i64)]| {
+        let values =
+            [(&[1, 5][..], Place::Constant(0)), weights, (&[BATCH, 3][..], Place::Slot(0))];
+        let step = |input, output| window(along, 1)(input, output);
+        let Step::Window { input, output, along, taps, fill, .. } = step(0, 2) else { return None };
+        let (op, weights) = (Windowed::Sum, Some(1));
+        let step = Step::Window { op, input, weights, output, along, taps, fill };
+        Some(found(&plan(&values, vec![step], 2)).of(2))
+    };
+    let fixed: (&[u32], Place) = (&[2, 3], Place::Constant(64));
+    assert_eq!(weighted(fixed, &[(2, 0, 0), within]), Some(Major::Batch));
+    assert_eq!(weighted(fixed, &[row, within]), Some(Major::Mixed));
+    let own: (&[u32], Place) = (&[BATCH, 3], Place::Input(0));
+    assert_eq!(weighted(own, &[(2, 0, 0), within]), Some(Major::Mixed));
 }
 
 #[test]
