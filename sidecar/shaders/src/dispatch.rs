@@ -7,7 +7,7 @@ use crate::{
     chain::Chain,
     lines::Lines,
     matmul::MatMul,
-    moves::{Copy, Gather},
+    moves::{Copy, Gather, Join},
     product::{Delta, Product},
 };
 
@@ -104,6 +104,7 @@ pub(crate) enum Kernel {
     MatMul(MatMul),
     Copy(Copy),
     Gather(Gather),
+    Join(Join),
     Lines(Lines),
 }
 
@@ -128,6 +129,7 @@ impl Shader {
             Kernel::MatMul(product) => product.wgsl(),
             Kernel::Copy(copy) => copy.wgsl(),
             Kernel::Gather(gather) => gather.wgsl(),
+            Kernel::Join(join) => join.wgsl(),
             Kernel::Lines(lines) => lines.wgsl(),
         }
     }
@@ -150,6 +152,7 @@ impl Shader {
             Kernel::MatMul(product) => product.name(),
             Kernel::Copy(copy) => copy.name(),
             Kernel::Gather(gather) => gather.name(),
+            Kernel::Join(join) => join.name(),
             Kernel::Lines(lines) => lines.name(),
         }
     }

@@ -1,13 +1,13 @@
 //! Values, dimensions and constants of a plan that is being made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::{
     prelude::{Datum, DatumType, OutletId, Symbol, TDim, Tensor, TypedModel, TypedNode},
     tract_core::ops::{konst::Const, source::TypedSource},
 };
 
-use super::{Lowered, NoPlan, Weights, slots};
+use super::{Lowered, NoPlan, Weights, slots, tidy};
 use crate::plan::{
     Dimension, Kind, MAX_RANK, Matrix, PLAN_VERSION, Place, Plan, Step, SymbolSource, Term, Value,
     WeightKind,
@@ -25,11 +25,23 @@ pub(super) struct Lowering<'m> {
     pub(super) plan: Plan,
     constants: Vec<u8>,
     matrices: Vec<Weights>,
-    values: HashMap<OutletId, u32>,
     dimensions: HashMap<Dimension, u32>,
     symbols: HashMap<Symbol, u32>,
+    /// How many nodes the loops came to so far.
+    pub(super) work: usize,
+    pub(super) scope: Scope,
+}
+
+/// What is known of the nodes of a model: of the graph, or of a loop's body.
+#[derive(Default)]
+pub(super) struct Scope {
+    values: HashMap<OutletId, u32>,
     /// Nodes that are part of a step of an earlier one.
-    pub(super) done: std::collections::HashSet<usize>,
+    pub(super) done: HashSet<usize>,
+    /// Nodes that are their first operand: what they add is part of an earlier step.
+    pub(super) passing: HashMap<usize, OutletId>,
+    /// The matrices of products, so that those of all turns of a loop have one.
+    pub(super) matrices: HashMap<usize, u32>,
 }
 
 impl<'m> Lowering<'m> {
@@ -40,10 +52,10 @@ impl<'m> Lowering<'m> {
             plan,
             constants: vec![],
             matrices: vec![],
-            values: HashMap::new(),
             dimensions: HashMap::new(),
             symbols: HashMap::new(),
-            done: std::collections::HashSet::new(),
+            work: 0,
+            scope: Scope::default(),
         };
         for (at, outlet) in model.input_outlets().unwrap_or_default().iter().enumerate() {
             lowering.input(at as u32, *outlet).map_err(|detail| NoPlan {
@@ -67,7 +79,7 @@ impl<'m> Lowering<'m> {
         }
         let kind = self.kind_of(outlet)?;
         let value = self.new_value(kind, &shape, Place::Input(at))?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(())
     }
 
@@ -86,7 +98,9 @@ impl<'m> Lowering<'m> {
             })?;
             self.plan.outputs.push(value);
         }
+        tidy::tidy(&mut self.plan);
         slots::share(&mut self.plan);
+        tidy::merge_values(&mut self.plan);
         Ok(Lowered { plan: self.plan, constants: self.constants, matrices: self.matrices })
     }
 
@@ -102,7 +116,7 @@ impl<'m> Lowering<'m> {
 
     /// The value of an outlet: made by an earlier step, or a constant.
     pub(super) fn value(&mut self, outlet: OutletId) -> Because<u32> {
-        if let Some(value) = self.values.get(&outlet) {
+        if let Some(value) = self.scope.values.get(&outlet) {
             return Ok(*value);
         }
         let tensor = self.constant(outlet).ok_or("an operand that no step makes")?;
@@ -115,7 +129,7 @@ impl<'m> Lowering<'m> {
         let place = Place::Constant(self.constants.len() as u64);
         self.constants.extend_from_slice(tensor.as_bytes());
         let value = self.new_value(kind, &shape, place)?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(value)
     }
 
@@ -132,14 +146,29 @@ impl<'m> Lowering<'m> {
     }
 
     pub(super) fn is(&mut self, outlet: OutletId, value: u32) {
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
+    }
+
+    /// Goes on with the nodes of another model, and gives what is known of those before.
+    pub(super) fn enter(&mut self, model: &'m TypedModel, scope: Scope) -> (&'m TypedModel, Scope) {
+        (std::mem::replace(&mut self.model, model), std::mem::replace(&mut self.scope, scope))
+    }
+
+    /// Goes back to what [`Lowering::enter`] gave.
+    pub(super) fn leave(&mut self, (model, scope): (&'m TypedModel, Scope)) {
+        (self.model, self.scope) = (model, scope);
+    }
+
+    /// Forgets what some outlets are.
+    pub(super) fn forget(&mut self, which: impl Fn(&OutletId) -> bool) {
+        self.scope.values.retain(|outlet, _| !which(outlet));
     }
 
     /// A value of an outlet's kind and shape in a slot of its own, for a step to write.
     pub(super) fn written(&mut self, outlet: OutletId) -> Because<u32> {
         let (kind, shape) = (self.kind_of(outlet)?, self.shape_of(outlet)?);
         let value = self.in_slot(kind, &shape)?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(value)
     }
 

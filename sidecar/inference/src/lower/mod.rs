@@ -8,7 +8,10 @@
 mod einsum;
 mod graph;
 mod nodes;
+mod recurrent;
+mod scan;
 mod slots;
+mod tidy;
 
 use tract_onnx::prelude::TypedModel;
 

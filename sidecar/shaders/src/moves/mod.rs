@@ -2,11 +2,13 @@
 
 mod copy;
 mod gather;
+mod join;
 
 use inference::plan::ArchivedStep;
 
-pub(crate) use copy::Copy;
+pub(crate) use copy::{Copy, row_major};
 pub(crate) use gather::Gather;
+pub(crate) use join::Join;
 
 use crate::{
     Dispatch, Limits, Run, Unsupported,

@@ -2,7 +2,11 @@
 
 use rkyv::rend::u32_le;
 
-use super::{Fault, Operands, Shape, memory::written};
+use super::{
+    Fault, Operands, Shape,
+    functions::{sigmoid, tanh},
+    memory::written,
+};
 use crate::plan::{ArchivedBinary, ArchivedKind, ArchivedUnary};
 
 const UNFIT: Fault = Fault::Plan { what: "shapes that do not fit" };
@@ -90,12 +94,8 @@ fn float(op: &ArchivedUnary, from: &[f32], to: &mut [f32]) -> Result<(), Fault> 
         Op::Sqrt => map(from, to, f32::sqrt),
         Op::Square => map(from, to, |x| x * x),
         Op::Tan => map(from, to, f32::tan),
-        Op::Tanh => map(from, to, f32::tanh),
+        Op::Tanh => map(from, to, tanh),
     }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// The error function, by Abramowitz and Stegun's 7.1.26 in double precision: within 1.5e-7.

@@ -6,6 +6,7 @@
 
 mod apart;
 mod elementwise;
+mod functions;
 mod memory;
 mod moves;
 mod parts;
