@@ -14,16 +14,8 @@ use inference::{Backend, Inputs, Model, Pack, Tensor, TensorData, cpu::CpuBacken
 use serde_json::Value;
 
 /// Models for which plans have every step. The others run by tract, from the same package.
-const PLANNED: &[&str] = &[
-    "attention",
-    "gru",
-    "gru_reset_first",
-    "lstm",
-    "lstm_both_ways",
-    "mlp",
-    "rnn",
-    "scan",
-];
+const PLANNED: &[&str] =
+    &["attention", "gru", "gru_reset_first", "lstm", "lstm_both_ways", "mlp", "rnn", "scan"];
 
 fn load(bytes: &[u8]) -> Arc<dyn Model> {
     CpuBackend::default().load(&Mapped::copied(bytes).unwrap()).unwrap()

@@ -80,7 +80,8 @@ fn assert_alike(by_plan: &dyn Model, by_tract: &dyn Model, given: &Inputs) {
         assert_eq!(found.tensors().len(), expected.tensors().len());
         for (found, expected) in found.tensors().iter().zip(expected.tensors()) {
             assert_eq!((found.name(), found.shape()), (expected.name(), expected.shape()));
-            for (at, (found, expected)) in numbers(found).iter().zip(numbers(expected)).enumerate() {
+            for (at, (found, expected)) in numbers(found).iter().zip(numbers(expected)).enumerate()
+            {
                 let is_near = (found - expected).abs() <= 2e-5 * expected.abs().max(1.0);
                 assert!(is_near, "{found} is not {expected} at {at}");
             }

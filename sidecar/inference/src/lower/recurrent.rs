@@ -54,9 +54,9 @@ impl Lowering<'_> {
         let new = self.of_one(&cell, Unary::Tanh, new)?;
         let new = self.of_two(&cell, Binary::Mul, input, new)?;
         let state = self.of_two(&cell, Binary::Add, kept, new)?;
+        let shown = self.of_one(&cell, Unary::Tanh, state)?;
         let output = self.gate(&cell, sums, 1)?;
         let output = self.of_one(&cell, Unary::Sigmoid, output)?;
-        let shown = self.of_one(&cell, Unary::Tanh, state)?;
         let shown = self.of_two(&cell, Binary::Mul, output, shown)?;
         self.is(OutletId::new(node.id, 0), shown);
         self.is(OutletId::new(node.id, 1), state);
@@ -161,12 +161,17 @@ impl Lowering<'_> {
         }
         let hidden = TDim::from(op.hidden);
         let gates = TDim::from(op.hidden.saturating_mul(3));
-        let cell = Cell { shape: vec![batch.clone(), TDim::Val(1), hidden.clone()], hidden: op.hidden };
+        let cell =
+            Cell { shape: vec![batch.clone(), TDim::Val(1), hidden.clone()], hidden: op.hidden };
         let of_step = [batch.clone(), TDim::Val(1), gates.clone()];
         let biases = match bias {
             Some(bias) => {
                 let (_, numbers) = self.constant_numbers(bias).ok_or("a bias that is computed")?;
-                Some(numbers.split_at_checked(op.hidden.saturating_mul(3)).ok_or("a bias too short")?)
+                Some(
+                    numbers
+                        .split_at_checked(op.hidden.saturating_mul(3))
+                        .ok_or("a bias too short")?,
+                )
             }
             None => None,
         };

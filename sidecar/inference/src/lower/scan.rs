@@ -50,7 +50,10 @@ impl<'m> Lowering<'m> {
             };
             let length = usize::try_from(*length).map_err(|error| error.to_string())?;
             let each = info.chunk.unsigned_abs();
-            if each == 0 || !length.is_multiple_of(each) || *turns.get_or_insert(length / each) != length / each {
+            if each == 0
+                || !length.is_multiple_of(each)
+                || *turns.get_or_insert(length / each) != length / each
+            {
                 return Err("a loop over pieces that do not come out even".to_owned());
             }
         }
@@ -64,7 +67,12 @@ impl<'m> Lowering<'m> {
     }
 
     /// What the body makes, for each of its outputs turn after turn.
-    fn done_in_turns(&mut self, op: &'m Scan, turns: usize, given: &[u32]) -> Because<Vec<Vec<u32>>> {
+    fn done_in_turns(
+        &mut self,
+        op: &'m Scan,
+        turns: usize,
+        given: &[u32],
+    ) -> Because<Vec<Vec<u32>>> {
         let body = &op.body;
         let refused = |error: tract_onnx::prelude::TractError| error.to_string();
         let inputs = body.input_outlets().map_err(refused)?;
@@ -127,9 +135,14 @@ impl<'m> Lowering<'m> {
         let given = self.plan.values.get(value as usize).ok_or("a value that there is not")?;
         let one = self.plan.dimensions.iter().position(|it| it.number() == Some(1));
         let is_more = |dim: &&u32| Some(**dim as usize) != one;
-        if given.kind != kind || !given.shape.iter().filter(is_more).eq(dims.iter().filter(is_more)) {
-            let found: Vec<_> = given.shape.iter().map(|at| self.plan.dimensions.get(*at as usize)).collect();
-            return Err(format!("expected {kind:?} of shape {shape:?}, found {:?} of {found:?}", given.kind));
+        if given.kind != kind || !given.shape.iter().filter(is_more).eq(dims.iter().filter(is_more))
+        {
+            let found: Vec<_> =
+                given.shape.iter().map(|at| self.plan.dimensions.get(*at as usize)).collect();
+            return Err(format!(
+                "expected {kind:?} of shape {shape:?}, found {:?} of {found:?}",
+                given.kind
+            ));
         }
         let value = if given.shape == dims { value } else { self.reshaped(value, &shape)? };
         self.is(inner, value);
@@ -137,7 +150,13 @@ impl<'m> Lowering<'m> {
     }
 
     /// Says that an input of the body is the piece of `value` that it has at this turn.
-    fn bind_piece(&mut self, inner: OutletId, value: u32, info: ScanInfo, turn: usize) -> Because<()> {
+    fn bind_piece(
+        &mut self,
+        inner: OutletId,
+        value: u32,
+        info: ScanInfo,
+        turn: usize,
+    ) -> Because<()> {
         let source = self.model.node(inner.node);
         let is_read = source.outputs.get(inner.slot).is_some_and(|it| !it.successors.is_empty())
             || self.model.output_outlets().is_ok_and(|it| it.contains(&inner));
@@ -163,11 +182,16 @@ impl<'m> Lowering<'m> {
         turn: usize,
     ) -> Because<u32> {
         let whole = self.plan.values.get(value as usize).ok_or("a value that there is not")?;
-        let along = whole.shape.get(info.axis).and_then(|at| self.plan.dimensions.get(*at as usize));
+        let along =
+            whole.shape.get(info.axis).and_then(|at| self.plan.dimensions.get(*at as usize));
         let length = along.and_then(crate::plan::Dimension::number).ok_or("an open length")?;
         let rank = whole.shape.len();
         let each = info.chunk.unsigned_abs();
-        let first = if info.chunk > 0 { Some(turn * each) } else { (length as usize).checked_sub((turn + 1) * each) };
+        let first = if info.chunk > 0 {
+            Some(turn * each)
+        } else {
+            (length as usize).checked_sub((turn + 1) * each)
+        };
         let first = first.filter(|first| first + each <= length as usize && rank == shape.len());
         let first = first.ok_or("a loop over pieces that there are not")?;
         if each as u64 == length {
@@ -182,7 +206,12 @@ impl<'m> Lowering<'m> {
     }
 
     /// Says what the outputs of a loop's node are that one of its body's goes to.
-    fn answer(&mut self, node: &TypedNode, mapping: &OutputMapping<TDim>, made: &[u32]) -> Because<()> {
+    fn answer(
+        &mut self,
+        node: &TypedNode,
+        mapping: &OutputMapping<TDim>,
+        made: &[u32],
+    ) -> Because<()> {
         if let Some(slot) = mapping.last_value_slot {
             let last = made.last().ok_or("a loop without a turn")?;
             self.is(OutletId::new(node.id, slot), *last);
@@ -200,7 +229,12 @@ impl<'m> Lowering<'m> {
 
     /// The pieces that the turns of a loop made, one behind the other: from the last to the first where
     /// it goes backwards.
-    pub(super) fn joined(&mut self, outlet: OutletId, made: &[u32], info: ScanInfo) -> Because<u32> {
+    pub(super) fn joined(
+        &mut self,
+        outlet: OutletId,
+        made: &[u32],
+        info: ScanInfo,
+    ) -> Because<u32> {
         let (kind, shape) = (self.kind_of(outlet)?, self.shape_of(outlet)?);
         let along = |value: u32| {
             let value = self.plan.values.get(value as usize)?;

@@ -33,17 +33,21 @@ impl Flow {
             is_answered: vec![false; slots],
         };
         for (at, step) in plan.steps.iter().enumerate() {
-            if let Some(entry) = slot_of(plan, written(step)).and_then(|it| flow.writers.get_mut(it)) {
+            if let Some(entry) =
+                slot_of(plan, written(step)).and_then(|it| flow.writers.get_mut(it))
+            {
                 *entry = Some(at);
             }
             for value in read(step) {
-                if let Some(readers) = slot_of(plan, value).and_then(|it| flow.readers.get_mut(it)) {
+                if let Some(readers) = slot_of(plan, value).and_then(|it| flow.readers.get_mut(it))
+                {
                     readers.push(at);
                 }
             }
         }
         for output in &plan.outputs {
-            if let Some(entry) = slot_of(plan, *output).and_then(|it| flow.is_answered.get_mut(it)) {
+            if let Some(entry) = slot_of(plan, *output).and_then(|it| flow.is_answered.get_mut(it))
+            {
                 *entry = true;
             }
         }
@@ -96,7 +100,11 @@ fn turned(
     let (from_shape, moved_shape, to_shape) = (shape(*from)?, shape(*moved)?, shape(output)?);
     let rows = reordered(dimensions, from_shape, moved_shape, axes)?;
     let Matrix { inner, columns, .. } = *plan.matrices.get(matrix as usize)?;
-    let (rows, last) = if inner == 1 { (rows.as_slice(), None) } else { rows.split_last().map(|(last, rows)| (rows, Some(*last)))? };
+    let (rows, last) = if inner == 1 {
+        (rows.as_slice(), None)
+    } else {
+        rows.split_last().map(|(last, rows)| (rows, Some(*last)))?
+    };
     let is_last = |last: usize| {
         let dim = from_shape.get(last).and_then(|dim| dimensions.number(*dim));
         dim == Some(inner) && rows.iter().all(|row| *row < last)
@@ -125,7 +133,8 @@ fn turned(
     if left.next().is_some() || !has_columns {
         return None;
     }
-    let mut shape: Vec<u32> = natural.iter().filter_map(|at| from_shape.get(*at)).copied().collect();
+    let mut shape: Vec<u32> =
+        natural.iter().filter_map(|at| from_shape.get(*at)).copied().collect();
     shape.push(dimensions.find(Dimension::fixed(i64::try_from(columns).ok()?)));
     let place = Place::Slot(plan.slots);
     plan.slots += 1;
@@ -139,7 +148,12 @@ fn turned(
 
 /// The dimensions of `from` but those of 1, in the order in which `axes` moves them. None where it does more
 /// than that.
-fn reordered(dimensions: &Dimensions, from: &[u32], to: &[u32], axes: &[u32]) -> Option<Vec<usize>> {
+fn reordered(
+    dimensions: &Dimensions,
+    from: &[u32],
+    to: &[u32],
+    axes: &[u32],
+) -> Option<Vec<usize>> {
     let is_one = |dim: u32| dimensions.number(dim) == Some(1);
     let mut order = vec![];
     for (axis, dim) in axes.iter().zip(to) {
@@ -187,8 +201,10 @@ struct Both {
 }
 
 fn both(plan: &Plan, dimensions: &mut Dimensions, first: &Step, second: usize) -> Option<Both> {
-    let (Step::Move { input: from, output: between, axes: first_axes, starts: first_starts }, Step::Move { input, output, axes, starts }) =
-        (first, plan.steps.get(second)?)
+    let (
+        Step::Move { input: from, output: between, axes: first_axes, starts: first_starts },
+        Step::Move { input, output, axes, starts },
+    ) = (first, plan.steps.get(second)?)
     else {
         return None;
     };
@@ -238,12 +254,14 @@ fn same_axes(dimensions: &Dimensions, between: &[u32], read: &[u32]) -> Option<V
 }
 
 /// How deep pieces of pieces are looked into.
-const JOINED_TWICE: usize = 3;
+const DEEPEST: usize = 3;
 
 /// Joins pieces at once in the order in which what is joined is moved, where each piece stays as it is or is
 /// itself joined, and nobody else reads what is between.
 fn join_in_order(plan: &mut Plan) {
-    for _ in 0..JOINED_TWICE {
+    for _ in 0..DEEPEST {
+        // What was joined before reads no more.
+        drop_unread(plan);
         let flow = Flow::of(plan);
         let mut dimensions = Dimensions::of(plan);
         let old = std::mem::take(&mut plan.steps);
@@ -292,7 +310,8 @@ fn joined(
     let (mut slots, first) = (plan.slots, plan.values.len() as u32);
     for piece in inputs {
         let Value { kind, shape, place } = plan.values.get(*piece as usize)?;
-        let order = along.iter().flatten().filter(|at| shape.get(**at).is_some_and(|dim| !is_one(*dim)));
+        let order =
+            along.iter().flatten().filter(|at| shape.get(**at).is_some_and(|dim| !is_one(*dim)));
         let mut place = *place;
         if !order.is_sorted() {
             writer(plan, *piece)?;
@@ -394,7 +413,8 @@ fn delay_moves(plan: &mut Plan) {
             stack.extend(before.map(|it| (*it, false)));
         }
     }
-    let mut steps: Vec<Option<Step>> = std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
+    let mut steps: Vec<Option<Step>> =
+        std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
     plan.steps = order.iter().filter_map(|at| steps.get_mut(*at)?.take()).collect();
 }
 
@@ -407,7 +427,9 @@ pub(super) fn merge_values(plan: &mut Plan) {
             *used = true;
         }
     };
-    plan.steps.iter().for_each(|step| read(step).into_iter().chain([written(step)]).for_each(&mut note));
+    plan.steps
+        .iter()
+        .for_each(|step| read(step).into_iter().chain([written(step)]).for_each(&mut note));
     plan.outputs.iter().copied().for_each(&mut note);
     let mut known: HashMap<(Kind, Vec<u32>, Place), u32> = HashMap::new();
     let (mut values, mut places) = (vec![], vec![]);

@@ -1,6 +1,8 @@
 //! Recurrent models.
 
-use tract_onnx::pb::{AttributeProto, ModelProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType};
+use tract_onnx::pb::{
+    AttributeProto, ModelProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
+};
 
 use super::{Dim, Is, Named, floats, int, model, node, text, value};
 
