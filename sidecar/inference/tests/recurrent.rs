@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use artifact::Mapped;
 use inference::{
-    Backend, Inputs, Model, Pack, Path, Tensor, TensorData,
+    Backend, DataType, Inputs, Limits, Model, Pack, Path, Tensor, TensorData, TensorSpec,
     cpu::{CpuBackend, PlannedModel},
     pack,
 };
 use onnx::{
     Is, Named,
-    recurrent::{Recurrent, scan},
+    recurrent::{Recurrent, graph as graph_of, scan},
 };
 use proptest::prelude::*;
 use tract_onnx::pb::{ModelProto, TensorProto};
@@ -151,6 +151,34 @@ proptest! {
         }
     }
 
+    /// Bytes that are nearly a recurrent model make no plan without end, and end nothing but themselves.
+    #[test]
+    fn a_damaged_model_is_refused_or_answers(
+        which in 0..3_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let model = match which {
+            0 => scan(Is(3), [0, 1], &[0.5; 9]),
+            1 => Recurrent { both_ways: true, has_states: true, ..LSTM }.model(noise(1)),
+            _ => Recurrent { kind: "GRU", resets_behind: true, whole: true, ..LSTM }.model(noise(1)),
+        };
+        let mut bytes = onnx::bytes(&model);
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let Ok(packed) = pack(&bytes, &Pack::default()) else { return Ok(()) };
+        let limits = Limits { max_batch: 4, max_tensor_bytes: 1 << 20 };
+        let file = Mapped::copied(&packed.bytes).unwrap();
+        if let Ok(model) = CpuBackend::new(limits).load(&file) {
+            let is_known = |it: &TensorSpec| {
+                it.datatype == DataType::Fp32 && it.shape.iter().all(|dim| *dim < 1 << 10)
+            };
+            prop_assume!(model.signature().inputs.iter().all(is_known));
+            let _ = model.infer(inputs(&*model, 2, 2, &mut Noise::of(1)));
+        }
+    }
+
     #[test]
     fn scans_answer_as_by_tract(
         turns in 1_i64..9,
@@ -187,6 +215,66 @@ fn the_weights_of_a_loop_are_packed_once() {
             let Path::Plan { matrices: found, .. } = packed.path else { panic!("{}", packed.path) };
             assert_eq!(found, matrices, "{kind} of {turns} turns");
         }
+    }
+}
+
+/// Scans in one another, all of them over the same sequence.
+fn nested(depth: usize, turns: i64) -> ModelProto {
+    let state = |name: &str| onnx::value(name, onnx::Element::Float, &[Named("N"), Is(3)]);
+    let mut model = onnx::model(
+        vec![],
+        vec![],
+        vec![onnx::node("Add", &["before0", "piece0"], "after0", vec![])],
+        vec![state("after0")],
+    );
+    for level in 1..=depth {
+        let inner = level - 1;
+        let graph = model.graph.as_mut().unwrap();
+        graph.input = vec![state(&format!("before{inner}")), state(&format!("piece{inner}"))];
+        let attributes = vec![
+            graph_of("body", model),
+            onnx::int("num_scan_inputs", 1),
+            onnx::ints("scan_input_axes", &[1]),
+        ];
+        let (sum, before, piece, after) = (
+            format!("sum{level}"),
+            format!("before{level}"),
+            format!("piece{level}"),
+            format!("after{level}"),
+        );
+        let nodes = if level == depth {
+            vec![onnx::node("Scan", &["h", "x"], &after, attributes)]
+        } else {
+            vec![
+                onnx::node("Add", &[&before, &piece], &sum, vec![]),
+                onnx::node("Scan", &[&sum, "x"], &after, attributes),
+            ]
+        };
+        model = onnx::model(vec![], vec![], nodes, vec![state(&after)]);
+    }
+    model.graph.as_mut().unwrap().input =
+        vec![onnx::value("x", onnx::Element::Float, &[Named("N"), Is(turns), Is(3)]), state("h")];
+    model
+}
+
+#[test]
+fn loops_in_loops_make_no_plan_without_end() {
+    // tract carries an inner loop's state over to the next turn of the outer one, which ONNX does not.
+    let model = load(&planned(&nested(2, 7)));
+    let given = inputs(&*model, 3, 1, &mut Noise::of(1));
+    let answer = model.infer(given.clone()).unwrap();
+    let [x, h] = given.tensors() else { panic!("two inputs") };
+    let rows = numbers(x).chunks(7 * 3).zip(numbers(h).chunks(3));
+    for ((x, h), found) in rows.zip(numbers(&answer.tensors()[0]).chunks(3)) {
+        for at in 0..3 {
+            let sum: f32 = x.iter().skip(at).step_by(3).sum();
+            let expected = h[at] + (1.0 + 7.0) * sum;
+            assert!((found[at] - expected).abs() < 1e-4, "{} is not {expected}", found[at]);
+        }
+    }
+    for depth in [2, 3, 5] {
+        let because = unplanned(&nested(depth, 200));
+        assert!(because.contains("loops of more than 32768 nodes"), "{because}");
     }
 }
 
