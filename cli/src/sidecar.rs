@@ -38,6 +38,10 @@ pub(crate) struct Arguments {
     /// What the mapped files of loaded models may have together, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_MAPPED_BYTES)]
     mapped_bytes: u64,
+    /// How many models beyond that stay mapped, so that they need not be loaded again: their pages are the
+    /// first that the operating system takes where memory is short. None with --seal-artifacts.
+    #[arg(long, value_name = "COUNT", default_value_t = Capacity::DEFAULT_COLD_MODELS)]
+    cold_models: usize,
     /// What loaded models may take beside their files, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Capacity::DEFAULT_PRIVATE_BYTES)]
     private_bytes: u64,
@@ -144,6 +148,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         max_body_bytes: arguments.max_body_bytes,
         capacity: Capacity {
             mapped_bytes: arguments.mapped_bytes,
+            cold_models: arguments.cold_models,
             private_bytes: arguments.private_bytes,
             device_bytes: arguments.device_bytes,
             waiting_bytes: arguments.waiting_bytes,

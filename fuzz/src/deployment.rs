@@ -174,6 +174,7 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         ("table", "node".to_owned(), DEPLOYMENT.node.clone()),
         ("changes", "each-kind".to_owned(), crate::changes::seed(PairKind::F32)),
         ("changes", "each-kind-narrow".to_owned(), crate::changes::seed(PairKind::F16)),
+        ("changes", "each-kind-bytes".to_owned(), crate::changes::seed(PairKind::I8)),
     ];
     for (point, sources) in [(Point::Gate, &AT_THE_GATE[..]), (Point::Recheck, &AT_THE_NODE[..])] {
         for source in sources {

@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use artifact::{Mapped, Package, Store};
-use inference::{Backend, Inputs, Model, Pack, PackOver, cpu::CpuBackend, pack, pack_over};
+use inference::{
+    Backend, Inputs, Model, Pack, PackOver, changes::PairKind, cpu::CpuBackend, pack, pack_over,
+};
 use scheduler::{Loaded, ModelCache, ModelKey};
 use tenancy::{Digest, TenantId};
 
@@ -25,12 +27,14 @@ pub(super) struct Family {
     backend: Arc<CpuBackend>,
     base: Arc<dyn Model>,
     keys: Vec<(TenantId, ModelKey)>,
+    pairs: PairKind,
+    deviation: f64,
     adapter_bytes: usize,
     base_bytes: usize,
 }
 
 impl Family {
-    pub(super) fn make(folder: &Path, adapters: usize) -> Result<Self> {
+    pub(super) fn make(folder: &Path, adapters: usize, pairs: PairKind) -> Result<Self> {
         let store = Store::open(folder.join("store"))?;
         let backend = Arc::new(CpuBackend::default());
         let whole = Pack { with_source: false, ..Pack::default() };
@@ -38,10 +42,12 @@ impl Family {
         let digest = Digest::of(&packed.bytes);
         store.insert(packed.bytes.as_slice(), &digest, LIMIT)?;
         let base = store.map(&digest)?;
-        let over = PackOver { rank: RANK, ..PackOver::default() };
+        let over = PackOver { rank: RANK, pairs, ..PackOver::default() };
         let tuned = perceptron(&WIDTHS, &[], tuned_weights);
         let adapted = pack_over(&Package::open(base.clone())?, &tuned, &over)?;
-        ensure!(adapted.changed.rank == RANK, "expected rank {RANK}: {}", adapted.changed);
+        let changed = &adapted.changed;
+        let is_as_asked = changed.rank == RANK && changed.pairs == Some(pairs);
+        ensure!(is_as_asked && changed.wide == 0, "expected rank {RANK} in {pairs}: {changed}");
         let template = Template::over(&adapted.bytes, &base)?;
         let mut keys = Vec::with_capacity(adapters);
         for number in 0..adapters {
@@ -55,11 +61,26 @@ impl Family {
         let base_model = backend.load(&base)?;
         ensure!(base_model.family().is_some(), "expected rows that keep to themselves");
         let (adapter_bytes, base_bytes) = (adapted.bytes.len(), packed.bytes.len());
-        Ok(Self { store, backend, base: base_model, keys, adapter_bytes, base_bytes })
+        let deviation = adapted.deviation.largest;
+        Ok(Self {
+            store,
+            backend,
+            base: base_model,
+            keys,
+            pairs,
+            deviation,
+            adapter_bytes,
+            base_bytes,
+        })
     }
 
     pub(super) const fn adapter_bytes(&self) -> usize {
         self.adapter_bytes
+    }
+
+    /// What thin matrices are kept as, and how far that takes answers from the fine-tuned model's.
+    pub(super) const fn pairs(&self) -> (PairKind, f64) {
+        (self.pairs, self.deviation)
     }
 
     pub(super) const fn base_bytes(&self) -> usize {

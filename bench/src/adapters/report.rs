@@ -24,6 +24,8 @@ pub(super) struct Report {
     most_rows: u64,
     wait_us: u128,
     rank: usize,
+    pairs: String,
+    largest_deviation: f64,
     kernels: Vec<&'static str>,
     base_bytes: usize,
     adapter_bytes: usize,
@@ -53,6 +55,8 @@ impl Report {
             most_rows: join.max_rows,
             wait_us: join.wait.as_micros(),
             rank: RANK,
+            pairs: family.pairs().0.to_string(),
+            largest_deviation: family.pairs().1,
             kernels: kernels::kernel_names().collect(),
             base_bytes: family.base_bytes(),
             adapter_bytes: family.adapter_bytes(),
@@ -91,9 +95,9 @@ impl fmt::Display for Report {
         let Self { adapters, clients, base_bytes, adapter_bytes, .. } = self;
         writeln!(
             f,
-            "\n{adapters} adapters of rank {} and {adapter_bytes} bytes, on a base of {base_bytes} \
-             bytes; {clients} clients with rows of their own; kernels {:?}\n",
-            self.rank, self.kernels
+            "\n{adapters} adapters of rank {} in {} and {adapter_bytes} bytes, on a base of {base_bytes} \
+             bytes, off by at most {:.1e}; {clients} clients with rows of their own; kernels {:?}\n",
+            self.rank, self.pairs, self.largest_deviation, self.kernels
         )?;
         writeln!(f, "{:<40} {:>28} {:>10}", "", "requests a second", "together")?;
         let sides = [

@@ -249,10 +249,11 @@ impl Node {
     }
 }
 
-/// A cache for models whose files have so many bytes together.
+/// A cache for models whose files have so many bytes together. None stays mapped beyond that: what it takes
+/// to load and unload them is what is measured.
 fn cache(mapped_bytes: u64) -> ModelCache<anyhow::Error> {
     let budget = Footprint { mapped_bytes, private_bytes: u64::MAX, device_bytes: u64::MAX };
-    ModelCache::new(budget, std::time::Duration::ZERO)
+    ModelCache::with_cold(budget, std::time::Duration::ZERO, 0)
 }
 
 /// Numbers that look random and are always the same (xorshift64*, Vigna 2016).

@@ -17,11 +17,20 @@ pub(crate) struct Template {
     package: Package,
     /// Where there are 16-bit floats among what it changes of its base.
     halves: Vec<Range<usize>>,
+    /// Where there are 8-bit integers, which stay as they are.
+    bytes: Vec<Range<usize>>,
+    /// And their scales.
+    scales: Vec<Range<usize>>,
 }
 
 impl Template {
     pub(crate) fn new(bytes: &[u8]) -> Result<Self> {
-        Ok(Self { package: Package::open(Mapped::copied(bytes)?)?, halves: vec![] })
+        Ok(Self {
+            package: Package::open(Mapped::copied(bytes)?)?,
+            halves: vec![],
+            bytes: vec![],
+            scales: vec![],
+        })
     }
 
     /// One of changes to `base`.
@@ -36,12 +45,22 @@ impl Template {
             else {
                 continue;
             };
-            if element.get() == PairKind::F16 {
-                for (start, numbers) in [(down, matrix.inner), (up, matrix.columns)] {
-                    let (start, numbers) =
-                        (start.to_native() as usize, numbers.to_native() as usize);
-                    let bytes = rank.to_native() as usize * numbers * size_of::<f16>();
-                    template.halves.push(start..start + bytes);
+            let rank = rank.to_native() as usize;
+            let range = |start: u64, numbers: u64| {
+                let start = start as usize;
+                start..start + rank * numbers as usize * element.get().bytes()
+            };
+            let (down, up) = (down.to_native(), up.to_native());
+            let (inner, columns) = (matrix.inner.to_native(), matrix.columns.to_native());
+            match element.get() {
+                PairKind::F32 => {}
+                PairKind::F16 => template.halves.extend([range(down, inner), range(up, columns)]),
+                PairKind::I8 => {
+                    // The numbers begin behind the scales, where the next thing may.
+                    let (start, scales) = (down as usize, rank * size_of::<f32>());
+                    template.scales.push(start..start + scales);
+                    let down = down + scales.next_multiple_of(changes::NUMBERS_ALIGNMENT) as u64;
+                    template.bytes.extend([range(down, inner), range(up, columns)]);
                 }
             }
         }
@@ -49,7 +68,8 @@ impl Template {
     }
 
     /// The package number `number`. Its weights, or what it changes of its base, are the template's, each
-    /// times a number between 1 and 2 that only this package has; 16-bit floats tell 1024 of those apart.
+    /// times a number between 1 and 2 that only this package has; 16-bit floats, and scales of 8-bit
+    /// integers, tell 1024 of those apart.
     pub(crate) fn variant(&self, number: usize) -> Result<Vec<u8>> {
         let mut builder = PackageBuilder::new(self.header(number));
         for (kind, key, bytes) in SectionKind::ALL
@@ -93,12 +113,25 @@ impl Template {
         let (numbers, _) = bytes.as_chunks::<4>();
         let scaled = numbers.iter().map(|it| f32::from_le_bytes(*it) * scale);
         let mut all: Vec<u8> = scaled.flat_map(f32::to_le_bytes).collect();
-        let scale = f16::from_f32(1.0 + (number % 1024) as f32 / 1024.0);
+        let far = 1.0 + (number % 1024) as f32 / 1024.0;
+        for range in &self.scales {
+            let numbers = bytes.get(range.clone()).unwrap_or_default().as_chunks::<4>().0;
+            let to = all.get_mut(range.clone()).unwrap_or_default().as_chunks_mut::<4>().0;
+            for (to, from) in to.iter_mut().zip(numbers) {
+                *to = (f32::from_le_bytes(*from) * far).to_le_bytes();
+            }
+        }
+        let scale = f16::from_f32(far);
         for range in &self.halves {
             let halves = bytes.get(range.clone()).unwrap_or_default().as_chunks::<2>().0;
             let to = all.get_mut(range.clone()).unwrap_or_default().as_chunks_mut::<2>().0;
             for (to, from) in to.iter_mut().zip(halves) {
                 *to = (f16::from_le_bytes(*from) * scale).to_le_bytes();
+            }
+        }
+        for range in &self.bytes {
+            if let (Some(to), Some(from)) = (all.get_mut(range.clone()), bytes.get(range.clone())) {
+                to.copy_from_slice(from);
             }
         }
         all

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Over a base, the largest rank of what a matrix is changed by.
     #[arg(long, default_value = "8", requires = "base")]
     rank: usize,
-    /// Over a base, what such changes are kept as. They stay f32 where answers would be further off
+    /// Over a base, what such changes are kept as. They become wider where answers would be further off
     /// than is accepted, or numbers are too large.
     #[arg(long, value_enum, default_value = "f16", requires = "base")]
     pairs: Pairs,
@@ -70,6 +70,7 @@ enum Weights {
 enum Pairs {
     F32,
     F16,
+    I8,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -159,6 +160,7 @@ const fn over(arguments: &Arguments, identity: Identity) -> PackOver {
         pairs: match arguments.pairs {
             Pairs::F32 => PairKind::F32,
             Pairs::F16 => PairKind::F16,
+            Pairs::I8 => PairKind::I8,
         },
         largest_deviation: arguments.largest_deviation,
         with_source: arguments.with_source,

@@ -38,6 +38,8 @@ pub struct Mapped {
     /// mapping.
     bytes: Range<usize>,
     digest: Digest,
+    /// Whether the pages are a file's, and no copy of it.
+    is_of_a_file: bool,
 }
 
 impl Mapped {
@@ -47,14 +49,14 @@ impl Mapped {
         path: &Path,
         digest: &Digest,
     ) -> Result<Self, ArtifactError> {
-        Self::of(file, path, digest, map)
+        Self::of(file, path, digest, map, true)
     }
 
     /// A sealed copy of `file` in memory: whatever becomes of the file, the copy stays as it is. What
     /// it holds is yet to be checked, which [`Mapped::check`] does.
     pub(crate) fn sealed(file: &File, path: &Path, digest: &Digest) -> Result<Self, ArtifactError> {
         let copy = sealed_copy(file).map_err(ArtifactError::io("copy into memory", path))?;
-        Self::of(&copy, path, digest, map_privately)
+        Self::of(&copy, path, digest, map_privately, false)
     }
 
     fn of(
@@ -62,13 +64,14 @@ impl Mapped {
         path: &Path,
         digest: &Digest,
         map: fn(&File) -> io::Result<Mmap>,
+        is_of_a_file: bool,
     ) -> Result<Self, ArtifactError> {
         let length = file.metadata().map_err(ArtifactError::io("read the size of", path))?.len();
         if length == 0 {
             return Err(ArtifactError::Empty { digest: *digest });
         }
         let map = map(file).map_err(ArtifactError::io("map", path))?;
-        Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest })
+        Ok(Self { bytes: 0..map.len(), map: Arc::new(map), digest: *digest, is_of_a_file })
     }
 
     /// The bytes behind the first `head`, which are those that `digest` names.
@@ -105,7 +108,7 @@ impl Mapped {
         let mut map = MmapMut::map_anon(bytes.len().max(1))?;
         map.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         let (bytes, digest) = (0..bytes.len(), Digest::of(bytes));
-        Ok(Self { map: Arc::new(map.make_read_only()?), bytes, digest })
+        Ok(Self { map: Arc::new(map.make_read_only()?), bytes, digest, is_of_a_file: false })
     }
 
     /// The digest that was found over these bytes.
@@ -116,6 +119,37 @@ impl Mapped {
     /// How many bytes are mapped for them: those of the whole file.
     pub fn mapped_bytes(&self) -> u64 {
         self.map.len() as u64
+    }
+
+    /// Whether its pages are those of a file, which the operating system may take back at any time and
+    /// reads again when they are needed. A copy takes memory for as long as it is held.
+    pub const fn is_of_a_file(&self) -> bool {
+        self.is_of_a_file
+    }
+
+    /// Says that its pages will not be read soon, so that they are the first to go where memory is short
+    /// (`MADV_COLD` of `madvise(2)`). They can be read as before.
+    ///
+    /// # Errors
+    /// What the operating system said: that it knows nothing of the kind, for one.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "no safe crate gives this advice")]
+    pub fn give_up_pages(&self) -> io::Result<()> {
+        let start = self.map.as_ptr().cast_mut().cast();
+        // SAFETY: the pages are those of a mapping that `self` holds, and the advice changes none of them.
+        match unsafe { libc::madvise(start, self.map.len(), libc::MADV_COLD) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Other systems know no such advice.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(target_os = "linux"))]
+    pub const fn give_up_pages(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

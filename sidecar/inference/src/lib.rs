@@ -34,7 +34,7 @@ pub use half::f16;
 pub use join::one_after_another;
 pub use kernels::give_way;
 pub use pack::{
-    Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, Wide, pack,
+    Adapted, Changed, Deviation, Pack, PackError, PackOver, Packed, Path, RUNS, Wider, pack,
     pack_over,
 };
 pub use request::{Inputs, Outputs};

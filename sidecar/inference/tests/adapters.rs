@@ -6,7 +6,7 @@ mod tuned;
 
 use artifact::{Identity, Mapped, Package, SectionKind};
 use inference::{
-    Backend, LoadError, Model, Pack, PackError, PackOver, TensorData, Wide,
+    Backend, LoadError, Model, Pack, PackError, PackOver, TensorData, Wider,
     changes::{CHANGES, ChangesError, NUMBERS, PairKind},
     cpu::CpuBackend,
     pack, pack_over,
@@ -30,7 +30,7 @@ fn open(bytes: &[u8]) -> Package {
 fn an_adapter_answers_as_the_whole_fine_tuned_model_does() {
     let backend = CpuBackend::default();
     for model in MODELS {
-        let family = family(model, 2);
+        let family = family(model, 3);
         for (adapter, tuned) in family.iter().skip(1).zip(1..) {
             let whole = pack(&onnx::bytes(&model(tuned)), &Pack::default()).unwrap();
             let whole = backend.load(&Mapped::copied(&whole.bytes).unwrap()).unwrap();
@@ -39,8 +39,7 @@ fn an_adapter_answers_as_the_whole_fine_tuned_model_does() {
             let far = |a: &[f32], b: &[f32]| {
                 a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
             };
-            // Even ones have 32-bit pairs: see `family_by`.
-            let near = if tuned.is_multiple_of(2) { 1e-4 } else { 2e-3 };
+            let (_, near) = tuned::pairs_of(tuned);
             assert!(far(&own, &expected) < near, "{own:?} is not {expected:?}");
             assert!(far(&own, &base) > 1e-2, "it answers as its base");
         }
@@ -103,9 +102,40 @@ fn thin_matrices_are_kept_in_half_the_bytes_unless_they_are_asked_for_or_needed_
     // With less than 16-bit floats deviate by, they are not used.
     let limit = narrow.deviation.largest / 2.0;
     let again = packed(PairKind::F16, limit);
-    assert_eq!((again.changed.wide, again.changed.because), (3, Some(Wide::Deviates)));
+    assert_eq!(
+        (again.changed.wide, again.changed.because),
+        (3, Some(Wider::Deviates(PairKind::F16)))
+    );
     assert_eq!((again.changed.bytes, again.deviation), (wide.changed.bytes, wide.deviation));
     assert!(again.changed.to_string().contains("f32 (f16 deviates"), "{}", again.changed);
+}
+
+#[test]
+fn thin_matrices_of_bytes_take_a_quarter_and_become_wider_where_they_deviate() {
+    let base = base_of(tuned::mlp);
+    let tuned = onnx::bytes(&tuned::mlp(1));
+    let packed = |pairs, largest_deviation| {
+        let options = PackOver { pairs, largest_deviation, ..options() };
+        pack_over(&base, &tuned, &options).unwrap()
+    };
+    let (bytes, wide) = (packed(PairKind::I8, 0.1), packed(PairKind::F32, 1e-3));
+    assert_eq!((bytes.changed.pairs, bytes.changed.because), (Some(PairKind::I8), None));
+    assert!(bytes.changed.to_string().contains("at most in i8, "), "{}", bytes.changed);
+    let numbers = 2 * (7 + 40 + 2 * (40 + 70));
+    let saved = wide.changed.bytes - bytes.changed.bytes;
+    // Less the scales, and what lies between.
+    assert!(saved.abs_diff(3 * numbers) <= 64 * 9, "{saved} of {numbers}");
+
+    // Narrower ones than answers allow are not used, and no wider ones than they need.
+    let halves = packed(PairKind::F16, 1e-3);
+    assert!(halves.deviation.largest < bytes.deviation.largest, "{:?}", bytes.deviation);
+    let again = packed(PairKind::I8, bytes.deviation.largest / 2.0);
+    let because = Some(Wider::Deviates(PairKind::I8));
+    assert_eq!((again.changed.pairs, again.changed.because), (Some(PairKind::F16), because));
+    assert_eq!(again.changed.bytes, halves.changed.bytes);
+    assert!(again.changed.to_string().contains("in f16 (i8 deviates"), "{}", again.changed);
+    let again = packed(PairKind::I8, halves.deviation.largest / 2.0);
+    assert_eq!((again.changed.pairs, again.changed.because), (Some(PairKind::F32), because));
 }
 
 #[test]
@@ -117,7 +147,7 @@ fn numbers_that_are_too_large_for_halves_are_kept_wide() {
     let count = tensor.raw_data.len() / 4;
     tensor.raw_data = (0..count).flat_map(|_| 2e10_f32.to_le_bytes()).collect();
     let packed = pack_over(&base, &onnx::bytes(&large), &options()).unwrap();
-    assert_eq!((packed.changed.wide, packed.changed.because), (1, Some(Wide::OutOfRange)));
+    assert_eq!((packed.changed.wide, packed.changed.because), (1, Some(Wider::OutOfRange)));
     let words = packed.changed.to_string();
     assert!(words.contains("f16 but 1 in f32 (numbers that f16 does not reach)"), "{words}");
 }
@@ -276,12 +306,12 @@ proptest! {
 }
 
 thread_local! {
-    static PACKED: Vec<[Vec<u8>; 2]> = MODELS
+    static PACKED: Vec<[Vec<u8>; 3]> = MODELS
         .iter()
         .map(|model| {
             let tuned = onnx::bytes(&model(1));
-            [PairKind::F16, PairKind::F32].map(|pairs| {
-                let options = PackOver { pairs, ..options() };
+            [PairKind::I8, PairKind::F16, PairKind::F32].map(|pairs| {
+                let options = PackOver { pairs, largest_deviation: 0.1, ..options() };
                 pack_over(&base_of(*model), &tuned, &options).unwrap().bytes
             })
         })

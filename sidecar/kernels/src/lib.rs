@@ -25,7 +25,7 @@ mod tiling;
 
 pub use error::KernelError;
 pub use helpers::{Busy, Helpers, give_way};
-pub use low_rank::{Correction, LowRank};
+pub use low_rank::{Correction, LowRank, column_blocks};
 pub use native::{TILES, kernel_names, lanes};
 pub use panels::{Element, PanelShape, Panels};
 pub use scratch::{Finish, Scratch};

@@ -11,10 +11,11 @@ use crate::{Finish, KernelError, Scratch, run};
 
 /// So many sums are kept in registers at once.
 const WIDTH: usize = 64;
+const LINE_BYTES: usize = 64;
 /// So many numbers are widened at once.
 pub(crate) const STEP: usize = 16;
 
-/// Two thin matrices, row after row, both with their `rank` rows outermost.
+/// Two thin matrices, both with their `rank` rows outermost but where it is said otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct LowRank<'a> {
     pair: Pair<'a>,
@@ -26,6 +27,8 @@ pub struct LowRank<'a> {
 enum Pair<'a> {
     F32([&'a [f32]; 2]),
     F16([&'a [f16]; 2]),
+    /// With what the products of each row of both are multiplied with.
+    I8([&'a [i8]; 2], &'a [f32]),
 }
 
 impl Pair<'_> {
@@ -33,6 +36,7 @@ impl Pair<'_> {
         match self {
             Self::F32(both) => both.map(<[_]>::len),
             Self::F16(both) => both.map(<[_]>::len),
+            Self::I8(both, _) => both.map(<[_]>::len),
         }
     }
 }
@@ -53,6 +57,16 @@ impl<'a> LowRank<'a> {
     /// As [`Self::new`].
     pub fn of_halves(down: &'a [f16], up: &'a [f16], rank: usize) -> Result<Self, KernelError> {
         Self::of(Pair::F16([down, up]), rank)
+    }
+
+    /// The same of 8-bit integers, of which row `j` of the first times row `j` of the second is multiplied
+    /// with the number `j` of `scales`; there are as many as the rank. The second is kept in the order in
+    /// which it is read: see [`column_blocks`].
+    ///
+    /// # Errors
+    /// As [`Self::new`], and where there are not as many scales.
+    pub fn of_bytes(down: &'a [i8], up: &'a [i8], scales: &'a [f32]) -> Result<Self, KernelError> {
+        Self::of(Pair::I8([down, up], scales), scales.len())
     }
 
     fn of(pair: Pair<'a>, rank: usize) -> Result<Self, KernelError> {
@@ -81,13 +95,36 @@ impl<'a> LowRank<'a> {
         (down / self.rank.max(1), up / self.rank.max(1))
     }
 
-    /// Both as 32-bit floats.
+    /// Both as 32-bit floats, row after row.
     pub fn unpack(&self) -> [Vec<f32>; 2] {
         match self.pair {
             Pair::F32(both) => both.map(<[_]>::to_vec),
             Pair::F16(both) => both.map(|it| it.to_f32_vec()),
+            Pair::I8([down, up], scales) => {
+                let (inner, columns) = self.sizes();
+                let rows = down.chunks_exact(inner.max(1)).zip(scales);
+                let down =
+                    rows.flat_map(|(row, scale)| row.iter().map(|it| f32::from(*it) * *scale));
+                let mut rows = vec![0.0; up.len()];
+                for (to, from) in column_blocks(self.rank, columns).zip(up) {
+                    if let Some(to) = rows.get_mut(to) {
+                        *to = f32::from(*from);
+                    }
+                }
+                [down.collect(), rows]
+            }
         }
     }
+}
+
+/// The order in which the second thin matrix of 8-bit integers is kept: for each place, in this order,
+/// which number it is of `rank` rows of so many columns. All rows of 64 columns come before those of the
+/// next 64, so that what a product reads of all rows at once lies together.
+pub fn column_blocks(rank: usize, columns: usize) -> impl Iterator<Item = usize> {
+    (0..columns).step_by(WIDTH).flat_map(move |start| {
+        let end = columns.min(start.saturating_add(WIDTH));
+        (0..rank).flat_map(move |row| (start..end).map(move |column| row * columns + column))
+    })
 }
 
 /// What is added to a product, and then done to it.
@@ -171,6 +208,11 @@ impl Rows<'_> {
                         narrow(row, down, wide, thin);
                         widen(thin, up, wide, to);
                     }
+                    Pair::I8([down, up], scales) => {
+                        narrow(row, down, wide, thin);
+                        thin.iter_mut().zip(scales).for_each(|(to, scale)| *to *= scale);
+                        widen_blocks(thin, up, wide, to);
+                    }
                 }
             }
             if let Some(bias) = correction.bias {
@@ -198,6 +240,9 @@ pub(crate) fn widened(numbers: &[f16; STEP]) -> [f32; STEP] {
 
 /// What a thin matrix is kept as.
 trait Number: Copy + Default {
+    /// So far ahead memory is asked for what comes, where that is faster than leaving it to the processor.
+    const AHEAD_BYTES: Option<usize> = None;
+
     fn read(from: &[Self; STEP], wide: impl Widen) -> [f32; STEP];
 }
 
@@ -212,6 +257,27 @@ impl Number for f16 {
     #[inline(always)]
     fn read(from: &[Self; STEP], wide: impl Widen) -> [f32; STEP] {
         wide(from)
+    }
+}
+
+impl Number for i8 {
+    /// A page, which is as far as a processor looks ahead by itself.
+    const AHEAD_BYTES: Option<usize> = Some(4096);
+
+    #[inline(always)]
+    fn read(from: &[Self; STEP], _: impl Widen) -> [f32; STEP] {
+        from.map(f32::from)
+    }
+}
+
+/// Asks memory for what comes after `numbers`, once for each line of a cache.
+#[inline(always)]
+fn ask_ahead<N: Number>(numbers: &[N; WIDTH]) {
+    if let Some(ahead) = N::AHEAD_BYTES {
+        let numbers = numbers.as_ptr().cast::<u8>().wrapping_add(ahead);
+        for line in (0..size_of::<[N; WIDTH]>()).step_by(LINE_BYTES) {
+            run::fetch(numbers.wrapping_add(line));
+        }
     }
 }
 
@@ -233,6 +299,7 @@ fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen) -> f32 {
     // What is added up in a loop is touched by nothing else, so that it stays in registers.
     let mut inner = [0.0; WIDTH];
     for (a, b) in wide_a.iter().zip(wide_b) {
+        ask_ahead(b);
         let numbers = read(b, wide);
         inner.iter_mut().zip(a.iter().zip(&numbers)).for_each(|(sum, (a, b))| *sum += a * b);
     }
@@ -274,6 +341,31 @@ fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
     }
     for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
         let numbers = read(&filled(row.get(start..).unwrap_or_default()), wide);
+        rest.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
+    }
+}
+
+/// The same of numbers in the order of [`column_blocks`].
+#[inline(always)]
+fn widen_blocks<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
+    let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
+    let (wide_up, rest_up) =
+        up.split_at_checked(chunks.len() * WIDTH * thin.len()).unwrap_or_default();
+    let blocks = wide_up.as_chunks::<WIDTH>().0.chunks_exact(thin.len().max(1));
+    for (to, block) in chunks.iter_mut().zip(blocks) {
+        let mut sums = *to;
+        for (scale, record) in thin.iter().zip(block) {
+            ask_ahead(record);
+            let numbers = read(record, wide);
+            sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
+        }
+        *to = sums;
+    }
+    if rest.is_empty() {
+        return;
+    }
+    for (scale, row) in thin.iter().zip(rest_up.chunks_exact(rest.len())) {
+        let numbers = read(&filled(row), wide);
         rest.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
     }
 }

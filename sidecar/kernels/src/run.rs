@@ -168,6 +168,19 @@ fn correct_avx2(rows: Rows<'_>) {
     });
 }
 
+/// Asks for a line of memory that will be read, which says nothing of whether there is one.
+#[inline(always)]
+#[allow(unsafe_code, reason = "instructions take pointers")]
+pub(crate) fn fetch(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has the instruction, which reads nothing and never fails.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 /// Whether this processor computes tiles.
 pub(crate) fn has_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]

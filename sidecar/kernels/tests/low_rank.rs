@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
 use half::f16;
-use kernels::{Correction, Finish, LowRank, Scratch};
+use kernels::{Correction, Finish, LowRank, Scratch, column_blocks};
 use proptest::prelude::*;
 
 fn numbers(seed: usize, count: usize) -> Vec<f32> {
@@ -98,6 +98,50 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Sums of what is scaled by powers of two are those of what was not, scaled.
+    #[test]
+    fn bytes_add_what_the_same_numbers_add_as_wide_ones(
+        rows in 0_usize..5,
+        inner in 0_usize..150,
+        columns in 0_usize..300,
+        rank in 0_usize..10,
+        seed in any::<u8>(),
+    ) {
+        let some = |seed: usize, count: usize| -> Vec<i8> {
+            (0..count).map(|at| ((at * 89 + seed * 31 + 7) % 256) as u8 as i8).collect()
+        };
+        let (down, rowwise) =
+            (some(seed.into(), rank * inner), some(usize::from(seed) + 1, rank * columns));
+        let up: Vec<i8> = column_blocks(rank, columns).map(|at| rowwise[at]).collect();
+        let scales: Vec<f32> = (0..rank).map(|at| 0.5_f32.powi(at as i32 + 6)).collect();
+        let narrow = LowRank::of_bytes(&down, &up, &scales).unwrap();
+        let wide_down: Vec<f32> =
+            (0..down.len()).map(|at| f32::from(down[at]) * scales[at / inner]).collect();
+        let wide_up: Vec<f32> = rowwise.iter().map(|it| f32::from(*it)).collect();
+        prop_assert_eq!(narrow.unpack(), [wide_down.clone(), wide_up.clone()]);
+        let wide = LowRank::new(&wide_down, &wide_up, rank).unwrap();
+        let left = numbers(1, rows * inner);
+        let (mut found, before) = (numbers(2, rows * columns), numbers(2, rows * columns));
+        let mut expected = found.clone();
+        let mut scratch = Scratch::default();
+        for (pair, output) in [(narrow, &mut found), (wide, &mut expected)] {
+            let correction = Correction { low_rank: Some(pair), ..Correction::default() };
+            scratch.correct(&left, (rows, columns), &correction, output).unwrap();
+        }
+        prop_assert_eq!(&found, &expected);
+        for row in 0..rows {
+            let mut alone = before[row * columns..(row + 1) * columns].to_vec();
+            let correction = Correction { low_rank: Some(narrow), ..Correction::default() };
+            let x = &left[row * inner..(row + 1) * inner];
+            scratch.correct(x, (1, columns), &correction, &mut alone).unwrap();
+            prop_assert_eq!(&found[row * columns..(row + 1) * columns], &alone[..]);
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let numbers = numbers(0, 24);
@@ -106,6 +150,10 @@ fn what_does_not_fit_is_refused() {
     let narrow = halves(&numbers);
     assert!(LowRank::of_halves(&narrow[..7], &narrow[..6], 2).is_err());
     assert!(LowRank::of_halves(&narrow[..6], &narrow[..6], 0).is_err());
+    let bytes = [1_i8; 8];
+    assert!(LowRank::of_bytes(&bytes[..7], &bytes[..6], &numbers[..2]).is_err());
+    assert!(LowRank::of_bytes(&bytes[..6], &bytes[..6], &[]).is_err());
+    assert!(LowRank::of_bytes(&bytes[..6], &bytes[..8], &numbers[..2]).is_ok());
     let pair = LowRank::new(&numbers[..6], &numbers[..8], 2).unwrap();
     let correction = Correction { low_rank: Some(pair), ..Correction::default() };
     let mut scratch = Scratch::default();

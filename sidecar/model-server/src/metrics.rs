@@ -123,6 +123,8 @@ impl Metrics {
             count("bulkhead_sidecar_model_load_errors_total", cache.load_errors);
             count("bulkhead_sidecar_model_evictions_total", cache.evictions);
             level("bulkhead_sidecar_models", cache.models);
+            level("bulkhead_sidecar_models_cold", cache.cold);
+            count("bulkhead_sidecar_model_revivals_total", cache.revivals);
             count("bulkhead_sidecar_model_spared_total", cache.spared);
             level("bulkhead_sidecar_model_mapped_bytes", cache.held.mapped_bytes);
             level("bulkhead_sidecar_model_private_bytes", cache.held.private_bytes);

@@ -12,7 +12,7 @@ use artifact::{ArtifactError, Mapped};
 use inference::{Backend, LoadError, Model};
 use scheduler::{
     CacheError, CacheStats, DeviceCache, DeviceStats, Loaded, ModelCache, ModelKey, Owner,
-    OwnerStats, Presence, residency::Footprint,
+    OwnerStats, Presence,
 };
 use tenancy::{Digest, TenantId, Tier, problem::Problem};
 use tokio::task::spawn_blocking;
@@ -21,6 +21,7 @@ mod ahead;
 mod terms;
 
 use crate::{
+    Capacity,
     answer::Refusal,
     artifacts::{Artifacts, FetchError},
     assignments::{Assigned, Assignments, Base, Table},
@@ -74,11 +75,13 @@ enum NotLoaded {
 }
 
 impl Models {
-    /// Models within `budget`, on a device too where that has any.
-    pub(crate) fn new(budget: Footprint, artifacts: Artifacts, backend: Arc<dyn Backend>) -> Self {
+    /// Models within `capacity`, on a device too where that has any.
+    pub(crate) fn new(capacity: Capacity, artifacts: Artifacts, backend: Arc<dyn Backend>) -> Self {
+        let budget = capacity.budget();
         let device = (budget.device_bytes > 0)
             .then(|| DeviceCache::new(budget.device_bytes, DEVICE_FAILURES_LAST));
-        Self { cache: ModelCache::new(budget, FAILURES_LAST), device, artifacts, backend }
+        let cache = ModelCache::with_cold(budget, FAILURES_LAST, capacity.cold_models);
+        Self { cache, device, artifacts, backend }
     }
 
     /// The loaded model of an assignment.

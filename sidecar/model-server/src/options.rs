@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use reqwest::header::HeaderValue;
+use scheduler::residency::Footprint;
 
 use crate::{DeviceChoice, OperatorDigest};
 
@@ -52,6 +53,8 @@ pub struct Capacity {
     /// What the mapped files of loaded models may have together, in bytes. The operating system may
     /// take their pages back at any time.
     pub mapped_bytes: u64,
+    /// How many models beyond that stay mapped, with pages that are given up first.
+    pub cold_models: usize,
     /// What loaded models may take beside their files, in bytes.
     pub private_bytes: u64,
     /// What models may take of the device's memory, where there is a device, in bytes.
@@ -66,18 +69,27 @@ pub struct Capacity {
 impl Capacity {
     /// 16 GiB.
     pub const DEFAULT_MAPPED_BYTES: u64 = 16 << 30;
+    /// A quarter of what Linux maps for a process.
+    pub const DEFAULT_COLD_MODELS: usize = scheduler::COLD_MODELS;
     /// 1 GiB.
     pub const DEFAULT_PRIVATE_BYTES: u64 = 1 << 30;
     /// 4 GiB.
     pub const DEFAULT_DEVICE_BYTES: u64 = 4 << 30;
     /// 256 MiB: eight of the largest bodies that are accepted by default.
     pub const DEFAULT_WAITING_BYTES: u64 = 256 << 20;
+
+    /// What it has for loaded models.
+    pub(crate) const fn budget(self) -> Footprint {
+        let Self { mapped_bytes, private_bytes, device_bytes, .. } = self;
+        Footprint { mapped_bytes, private_bytes, device_bytes }
+    }
 }
 
 impl Default for Capacity {
     fn default() -> Self {
         Self {
             mapped_bytes: Self::DEFAULT_MAPPED_BYTES,
+            cold_models: Self::DEFAULT_COLD_MODELS,
             private_bytes: Self::DEFAULT_PRIVATE_BYTES,
             device_bytes: Self::DEFAULT_DEVICE_BYTES,
             waiting_bytes: Self::DEFAULT_WAITING_BYTES,

@@ -7,7 +7,6 @@ use gpu::{Choice, Device, GpuBackend, Mode, Settings};
 use inference::cpu::CpuBackend;
 use metering::{HttpSink, Shipper, ShipperOptions};
 use policy_model::assignment::{NODE_ASSIGNMENT_TYPE, TENANT_ASSIGNMENT_TYPE};
-use scheduler::residency::Footprint;
 use tenancy::DataPlaneId;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -108,7 +107,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
         .start();
     let sidecar = Arc::new(Sidecar {
         assignments: Arc::clone(&assignments),
-        models: Arc::new(Models::new(budget(capacity), artifacts.clone(), Arc::new(backend))),
+        models: Arc::new(Models::new(capacity, artifacts.clone(), Arc::new(backend))),
         compute: Compute::start(options.capacity)?,
         meter: Meter { log: opened.log, data_plane },
         bodies: BodyLimits::new(options.max_body_bytes, BODY_TIMEOUT),
@@ -184,11 +183,6 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> anyh
     // The last handle on the log waits for its writer, which is done: nothing is queued any more.
     tokio::task::spawn_blocking(move || drop(sidecar)).await?;
     Ok(())
-}
-
-const fn budget(capacity: Capacity) -> Footprint {
-    let Capacity { mapped_bytes, private_bytes, device_bytes, .. } = capacity;
-    Footprint { mapped_bytes, private_bytes, device_bytes }
 }
 
 /// The device that models run on where that is faster; none, with the reason told once, where there is

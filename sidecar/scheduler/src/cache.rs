@@ -17,8 +17,9 @@ use tokio::{
 
 use crate::{
     Loaded, ModelKey, Owner,
+    cold::{COLD_MODELS, Cold},
     reclaim::Reclaim,
-    residency::{Footprint, NoRoom, Residency, Terms},
+    residency::{Evicted, Footprint, NoRoom, Residency, Terms},
 };
 
 /// How many models are loaded at once. What a load needs while it runs is not in the budget, so it
@@ -68,8 +69,12 @@ pub struct CacheStats {
     pub spared: u64,
     /// Models that went to make room.
     pub evictions: u64,
+    /// Requests that found a model that had gone and was still mapped.
+    pub revivals: u64,
     /// Models held now.
     pub models: u64,
+    /// Models that went and are still mapped.
+    pub cold: u64,
     /// What they take.
     pub held: Footprint,
     /// What they may take together.
@@ -105,6 +110,9 @@ type Flight<E> = watch::Receiver<Option<Outcome<E>>>;
 
 /// Models kept loaded, as [`Residency`] says which.
 ///
+/// A model that goes to make room, and that runs from its file, stays mapped for who asks for it next, and
+/// counts no more: its pages are the operating system's to take ([`COLD_MODELS`]).
+///
 /// A model that goes out while requests run on it stays in memory until the last of them ends:
 /// each holds it by its `Arc`. The budget therefore bounds what is kept, and what is held in all
 /// passes it by at most the models of requests that are running.
@@ -119,6 +127,7 @@ struct Inner<E> {
     loads_at_once: Arc<Semaphore>,
     failures_last: Duration,
     reclaim: Arc<Reclaim>,
+    cold: Arc<Cold>,
 }
 
 struct State<E> {
@@ -145,6 +154,11 @@ impl<E> ModelCache<E> {
     /// An empty cache for models that take `budget` together. A load that failed is not tried again
     /// for as long as `failures_last`.
     pub fn new(budget: Footprint, failures_last: Duration) -> Self {
+        Self::with_cold(budget, failures_last, COLD_MODELS)
+    }
+
+    /// As [`ModelCache::new`], with at most `cold_models` beyond the budget that stay mapped.
+    pub fn with_cold(budget: Footprint, failures_last: Duration, cold_models: usize) -> Self {
         let state = State {
             models: Residency::new(budget),
             flights: HashMap::new(),
@@ -158,6 +172,7 @@ impl<E> ModelCache<E> {
                 loads_at_once: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
                 failures_last,
                 reclaim: Arc::default(),
+                cold: Arc::new(Cold::new(cold_models)),
             }),
         }
     }
@@ -167,6 +182,7 @@ impl<E> ModelCache<E> {
         let state = self.inner.lock();
         CacheStats {
             models: state.models.len() as u64,
+            cold: self.inner.cold.len() as u64,
             held: state.models.held(),
             budget: state.models.budget(),
             ..state.stats
@@ -206,6 +222,8 @@ impl<E> ModelCache<E> {
         let state = self.inner.lock();
         if let Some(model) = state.models.get(key) {
             Presence::Loaded(Arc::clone(model))
+        } else if let Some(model) = self.inner.cold.get(key) {
+            Presence::Loaded(model)
         } else if state.flights.contains_key(key) {
             Presence::Loading
         } else {
@@ -216,13 +234,13 @@ impl<E> ModelCache<E> {
     /// Drops every model whose key `is_wanted` denies, for instance when assignments change, and
     /// forgets what failed of others. Returns how many. Requests that run on one end undisturbed.
     pub fn retain(&self, is_wanted: impl Fn(&ModelKey) -> bool) -> usize {
-        let dropped = {
+        let (dropped, cold) = {
             let mut state = self.inner.lock();
             state.failed.retain(|key, _| is_wanted(key));
-            state.models.retain(is_wanted)
+            (state.models.retain(&is_wanted), self.inner.cold.retain(&is_wanted))
         };
         // Unmapping and freeing take time: the models go when the lock is gone.
-        dropped.len()
+        dropped.len() + cold.len()
     }
 }
 
@@ -256,9 +274,28 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
     where
         F: FnOnce() -> Result<Loaded, E> + Send + 'static,
     {
+        let mut gone = vec![];
+        // What goes altogether is unmapped when the lock is gone.
+        let found = self.find_or_begin_under_lock(key, load, &mut gone);
+        drop(gone);
+        found
+    }
+
+    fn find_or_begin_under_lock<F>(
+        &self,
+        key: &ModelKey,
+        load: F,
+        gone: &mut Vec<Arc<Loaded>>,
+    ) -> Found<E>
+    where
+        F: FnOnce() -> Result<Loaded, E> + Send + 'static,
+    {
         let mut state = self.inner.lock();
         if let Some(model) = state.models.use_now(key).cloned() {
             state.stats.hits += 1;
+            return Found::Known(Ok(model));
+        }
+        if let Some(model) = self.inner.revive(&mut state, key, gone) {
             return Found::Known(Ok(model));
         }
         if let Some(flight) = state.flights.get(key).cloned() {
@@ -314,6 +351,39 @@ impl<E> Inner<E> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// A model that went and is still mapped, held again; none where there is no room for it now. What
+    /// goes for it altogether goes into `gone`.
+    fn revive(
+        &self,
+        state: &mut State<E>,
+        key: &ModelKey,
+        gone: &mut Vec<Arc<Loaded>>,
+    ) -> Option<Arc<Loaded>> {
+        let (model, load) = self.cold.take(key)?;
+        match state.models.keep(key.clone(), model.footprint(), load, Arc::clone(&model)) {
+            Ok(evicted) => {
+                state.stats.revivals += 1;
+                gone.extend(self.went(state, evicted));
+                Some(model)
+            }
+            Err(_) => {
+                gone.push(model);
+                None
+            }
+        }
+    }
+
+    /// Takes note of models that went, and gives those that go altogether.
+    fn went(&self, state: &mut State<E>, evicted: Vec<Evicted<Arc<Loaded>>>) -> Vec<Arc<Loaded>> {
+        state.stats.evictions += evicted.len() as u64;
+        for it in &evicted {
+            state.by_owner.entry(it.key.owner().clone()).or_default().evictions += 1;
+        }
+        let (held, budget) = (state.models.held(), state.models.budget());
+        let room = budget.private_bytes.saturating_sub(held.private_bytes);
+        self.cold.keep(evicted.into_iter().map(|it| (it.key, it.value, it.load)).collect(), room)
+    }
 }
 
 /// The end of a load, which always comes: by [`Landing::land`], or by being dropped.
@@ -337,20 +407,18 @@ impl<E> Landing<E> {
 
     fn conclude(&mut self, outcome: Outcome<E>, took: Duration) {
         self.landed = true;
-        let mut evicted = vec![];
+        let (mut count, mut gone) = (0, vec![]);
         let outcome = {
             let mut state = self.inner.lock();
             let outcome = outcome.and_then(|model| {
                 let (key, footprint) = (self.key.clone(), model.footprint());
                 let kept = state.models.keep(key, footprint, took, Arc::clone(&model));
-                evicted = kept.map_err(CacheError::NoRoom)?;
+                let evicted = kept.map_err(CacheError::NoRoom)?;
+                count = evicted.len();
+                gone = self.inner.went(&mut state, evicted);
                 Ok(model)
             });
             state.flights.remove(&self.key);
-            state.stats.evictions += evicted.len() as u64;
-            for (key, _) in &evicted {
-                state.by_owner.entry(key.owner().clone()).or_default().evictions += 1;
-            }
             match &outcome {
                 Ok(_) => _ = state.failed.remove(&self.key),
                 Err(error) => {
@@ -363,8 +431,7 @@ impl<E> Landing<E> {
         };
         // Those who wait need not wait for what goes.
         self.told.send_replace(Some(outcome));
-        let count = evicted.len();
-        drop(evicted);
+        drop(gone);
         if count > 0 {
             tracing::debug!(key = %self.key, evicted = count, "models went to make room");
         }

@@ -200,7 +200,7 @@ impl Inner {
             state.models.keep(key.clone(), footprint, Duration::ZERO, Arc::downgrade(loaded))?;
         state.stats.evictions += gone.len() as u64;
         drop(state);
-        let_go(gone.into_iter().map(|(_, model)| model));
+        let_go(gone.into_iter().map(|it| it.value));
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 
 mod alike;
 mod cache;
+mod cold;
 mod device;
 mod execution;
 mod executor;
@@ -24,6 +25,7 @@ mod reclaim;
 pub mod residency;
 
 pub use cache::{CacheError, CacheStats, ModelCache, OwnerStats, Presence};
+pub use cold::COLD_MODELS;
 pub use device::{DeviceCache, DeviceStats};
 pub use execution::{Execution, Kind, execute};
 pub use executor::{ExecuteError, Executed, Executor, Threads};

@@ -15,7 +15,7 @@ use inference::{InferError, Inputs, Model, Outputs, Signature};
 use proptest::prelude::*;
 use scheduler::{
     CacheError, Loaded, ModelCache, ModelKey, Presence,
-    residency::{Footprint, NoRoom},
+    residency::{Footprint, ModelTerms, NoRoom, Terms},
 };
 use tempfile::TempDir;
 use tenancy::Digest;
@@ -83,10 +83,15 @@ fn key(name: &str) -> ModelKey {
 
 type Cache = ModelCache<String>;
 
-/// A cache for so many mapped and so many private bytes, which forgets failures at once.
+/// A cache for so many mapped and so many private bytes, which forgets failures at once. Nothing stays
+/// mapped beyond them.
 fn cache(mapped_bytes: u64, private_bytes: u64) -> Cache {
+    cache_with_cold(mapped_bytes, private_bytes, 0)
+}
+
+fn cache_with_cold(mapped_bytes: u64, private_bytes: u64, cold_models: usize) -> Cache {
     let budget = Footprint { mapped_bytes, private_bytes, device_bytes: 0 };
-    Cache::new(budget, Duration::ZERO)
+    Cache::with_cold(budget, Duration::ZERO, cold_models)
 }
 
 async fn load(cache: &Cache, files: &Files, name: &str, private_bytes: u64) -> Arc<Loaded> {
@@ -370,4 +375,119 @@ proptest! {
             assert_eq!((cache.stats().held.mapped_bytes, cache.stats().held.private_bytes), (0, 0));
         });
     }
+}
+
+#[tokio::test]
+async fn a_model_that_went_is_there_again_without_a_load_and_takes_its_room_again() {
+    let (files, cache) = (Files::new(), cache_with_cold(2 * FILE_BYTES, 1000, 8));
+    let first = load(&cache, &files, "a", 5).await;
+    load(&cache, &files, "b", 5).await;
+    load(&cache, &files, "c", 5).await;
+    let stats = cache.stats();
+    assert_eq!((stats.models, stats.cold, stats.evictions), (2, 1, 1));
+    assert_eq!(stats.held.mapped_bytes, 2 * FILE_BYTES, "what is cold counts");
+    assert!(is_loaded(&cache, &key("a")));
+
+    let again = cache.get_or_load(&key("a"), || panic!("it is mapped")).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    let stats = cache.stats();
+    assert_eq!((stats.models, stats.cold, stats.evictions, stats.revivals), (2, 1, 2, 1));
+    assert_eq!((stats.held.mapped_bytes, stats.loads), (2 * FILE_BYTES, 3));
+    // What went for it is there as well.
+    cache.get_or_load(&key("b"), || panic!("it is mapped")).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_so_many_stay_and_those_that_went_last() {
+    let (files, cache) = (Files::new(), cache_with_cold(FILE_BYTES, 1000, 2));
+    for name in ["a", "b", "c", "d"] {
+        load(&cache, &files, name, 0).await;
+    }
+    assert_eq!((cache.stats().models, cache.stats().cold), (1, 2));
+    assert!(!is_loaded(&cache, &key("a")), "it went first");
+    assert!(["b", "c", "d"].iter().all(|name| is_loaded(&cache, &key(name))));
+}
+
+#[tokio::test]
+async fn memory_of_the_process_is_bounded_with_those_that_stay() {
+    let (files, cache) = (Files::new(), cache_with_cold(FILE_BYTES, 100, 8));
+    for name in ["a", "b", "c", "d"] {
+        load(&cache, &files, name, 30).await;
+    }
+    // 30 of 100 are held, so that two more have room.
+    assert_eq!((cache.stats().models, cache.stats().cold), (1, 2));
+
+    // One that takes much of it goes altogether, whatever room there is.
+    let cache = cache_with_cold(FILE_BYTES, 1 << 20, 8);
+    load(&cache, &files, "large", 65 << 10).await;
+    load(&cache, &files, "a", 30).await;
+    assert_eq!((cache.stats().models, cache.stats().cold), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_no_file_goes_altogether() {
+    let (files, cache) = (Files::new(), cache_with_cold(2 * FILE_BYTES, 1000, 8));
+    let copy = Loaded::new(Arc::new(Fake::default()), Mapped::copied(b"ten bytes.").unwrap());
+    let copy = cache.get_or_load(&key("copy"), move || Ok(copy)).await.unwrap();
+    let held = Arc::downgrade(&copy);
+    drop(copy);
+    for name in ["a", "b"] {
+        load(&cache, &files, name, 0).await;
+    }
+    assert_eq!((cache.stats().evictions, cache.stats().cold), (1, 0));
+    assert!(held.upgrade().is_none());
+}
+
+#[tokio::test]
+async fn what_nobody_wants_is_not_kept_cold() {
+    let (files, cache) = (Files::new(), cache_with_cold(FILE_BYTES, 1000, 8));
+    let held = Arc::downgrade(&load(&cache, &files, "a", 0).await);
+    load(&cache, &files, "b", 0).await;
+    assert!(held.upgrade().is_some());
+    assert_eq!(cache.retain(|it| *it == key("b")), 1);
+    assert!(held.upgrade().is_none());
+    assert!(!is_loaded(&cache, &key("a")));
+}
+
+#[tokio::test]
+async fn a_model_that_finds_no_room_any_more_is_loaded_and_refused_as_any_other() {
+    let (files, cache) = (Files::new(), cache_with_cold(2 * FILE_BYTES, 1000, 8));
+    load(&cache, &files, "a", 0).await;
+    load(&cache, &files, "b", 0).await;
+    load(&cache, &files, "c", 0).await;
+    let pinned = |name: &str| (key(name), ModelTerms { pinned: true, weight: 1 });
+    let models = [pinned("b"), pinned("c")].into();
+    cache.set_terms(Terms { models, ..Terms::default() });
+    let loaded = files.loaded("a", 0);
+    let refused = cache.get_or_load(&key("a"), move || Ok(loaded)).await.unwrap_err();
+    assert!(matches!(refused, CacheError::NoRoom(NoRoom::Kept { .. })), "{refused:?}");
+    assert_eq!(cache.stats().cold, 0);
+}
+
+/// What the operating system says of the pages of a mapping: how many bytes were read lately.
+#[cfg(target_os = "linux")]
+fn referenced_kib(mapped: &Mapped) -> u64 {
+    let start = format!("{:x}-", mapped.as_ptr() as usize);
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = smaps.lines().skip_while(|line| !line.starts_with(&start));
+    let line = lines.find_map(|line| line.strip_prefix("Referenced:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_pages_of_a_model_that_went_are_given_up_and_can_be_read() {
+    let (files, cache) = (Files::new(), cache_with_cold(FILE_BYTES, 1000, 8));
+    let first = load(&cache, &files, "a", 0).await;
+    assert!(first.artifact().contains(&b'a'));
+    assert!(referenced_kib(first.artifact()) > 0);
+    load(&cache, &files, "b", 0).await;
+    for _ in 0..500 {
+        if referenced_kib(first.artifact()) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(referenced_kib(first.artifact()), 0);
+    assert!(first.artifact().contains(&b'a'));
 }

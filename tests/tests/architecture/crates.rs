@@ -6,7 +6,7 @@ use crate::workspace::{self, PACKAGES, files, root};
 
 /// Where `unsafe_code` may be allowed, and what for.
 const MAY_ALLOW_UNSAFE_CODE: &[(&str, &str)] = &[
-    ("sidecar/artifact/src/mapped.rs", "one unsafe block: a file is mapped"),
+    ("sidecar/artifact/src/mapped.rs", "a file is mapped, and its pages are given up"),
     (
         "sidecar/kernels/src/run.rs",
         "calls of kernels, and of what is compiled for one kind of processor",

@@ -74,7 +74,7 @@ impl PlacedModel {
         if !Own::are_read(changes, plan, model.blueprint.lanes) {
             return None;
         }
-        model.words = Copied::of(changes, plan, 0).words();
+        model.words = Copied::of(changes, 0).words();
         Some(model)
     }
 
@@ -105,7 +105,7 @@ impl PlacedModel {
             let (slot, base) = match (self.base(), planned.changes()) {
                 (Some(base), Some(changes)) => {
                     let base = base.place(opened)?;
-                    let copied = |start| Copied::of(changes, planned.plan().plan(), start);
+                    let copied = |start| Copied::of(changes, start);
                     let slot = base.slot.beside(opened, self.words, |store, word| {
                         copied(word).write(store, word)
                     })?;

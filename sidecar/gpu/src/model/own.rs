@@ -2,7 +2,7 @@
 
 use inference::{
     DeviceError,
-    changes::{ArchivedWeightChange, PackedChanges, WeightsRef},
+    changes::{PackedChanges, WeightsRef},
     plan::{ArchivedPlan, ArchivedWeightKind},
 };
 use kernels::LowRank;
@@ -22,12 +22,10 @@ impl Own {
     /// Whether kernels read the changes as they are: a matrix of its own has to be packed as the base's
     /// is there.
     pub(super) fn are_read(changes: &PackedChanges, plan: &ArchivedPlan, lanes: usize) -> bool {
-        changes.changes().matrices.iter().all(|change| {
-            let ArchivedWeightChange::Whole { lanes: own, .. } = &change.weights else {
-                return true;
-            };
-            let matrix = plan.matrices.get(change.matrix.to_native() as usize);
-            own.to_native() as usize == lanes
+        changes.matrices().iter().all(|change| {
+            let WeightsRef::Whole(panels) = change.weights else { return true };
+            let matrix = plan.matrices.get(change.matrix as usize);
+            panels.shape().lanes == lanes
                 && matrix.is_some_and(|it| matches!(it.element, ArchivedWeightKind::F32))
         })
     }
@@ -39,7 +37,7 @@ impl Own {
 }
 
 /// What is copied of changes, each to a multiple of 64 bytes. Kernels read thin matrices as 32-bit floats,
-/// so those of a file with 16-bit ones take more of a device than of the file.
+/// so those of a file with narrower ones take more of a device than of the file.
 #[derive(Default)]
 pub(super) struct Copied<'a> {
     pieces: Vec<(u64, Piece<'a>)>,
@@ -54,19 +52,12 @@ enum Piece<'a> {
 }
 
 impl<'a> Copied<'a> {
-    /// What is copied of `changes` to a base of this plan, and where it lies when it begins at word `start`.
-    pub(super) fn of(changes: &'a PackedChanges, plan: &ArchivedPlan, start: u64) -> Self {
+    /// What is copied of `changes`, and where it lies when it begins at word `start`.
+    pub(super) fn of(changes: &'a PackedChanges, start: u64) -> Self {
         let mut copied = Self::default();
-        for change in changes.changes().matrices.iter() {
-            let at = change.matrix.to_native();
-            let matrix = plan.matrices.get(at as usize);
-            // They were checked against their base.
-            let Some((matrix, weights)) =
-                matrix.and_then(|it| Some((it, changes.weights(change, it)?)))
-            else {
-                continue;
-            };
-            let (rank, down, up) = match weights {
+        for change in changes.matrices() {
+            let at = change.matrix;
+            let (rank, down, up) = match change.weights {
                 WeightsRef::Whole(panels) => {
                     let word = start + copied.bytes(panels.bytes());
                     copied.own.replaced.push(Replaced { weight: Weight::Matrix(at), word });
@@ -78,8 +69,7 @@ impl<'a> Copied<'a> {
                 }
                 WeightsRef::Same => (0, start, start),
             };
-            let bias = changes.bias(change, matrix.columns.to_native());
-            let bias = bias.map(|bias| start + copied.bytes(bias.as_bytes()));
+            let bias = change.bias.map(|bias| start + copied.bytes(bias.as_bytes()));
             copied.own.deltas.push(Delta { matrix: at, rank, down, up, bias });
         }
         for change in changes.changes().constants.iter() {

@@ -13,14 +13,19 @@ use super::{
 };
 use crate::plan::{ArchivedMatrix, ArchivedPlace, ArchivedPlan, PackedPlan};
 
-type ChangesRef<'a> = &'a ArchivedChanges;
-
 self_cell::self_cell! {
     struct Checked {
         owner: Package,
         #[covariant]
-        dependent: ChangesRef,
+        dependent: Found,
     }
+}
+
+/// What a package holds, found once: a run reads nothing of it but the numbers.
+struct Found<'a> {
+    changes: &'a ArchivedChanges,
+    numbers: &'a [u8],
+    matrices: Box<[MatrixRef<'a>]>,
 }
 
 /// A package of changes that were checked against its base: whatever they refer to is in both.
@@ -65,6 +70,17 @@ fn malformed(detail: impl Into<String>) -> ChangesError {
     ChangesError::Malformed { detail: detail.into() }
 }
 
+/// What stands for a matrix of the base.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixRef<'a> {
+    /// An index into the matrices of the base's plan.
+    pub matrix: u32,
+    /// What stands for its weights.
+    pub weights: WeightsRef<'a>,
+    /// What is added to its bias, a number for each column.
+    pub bias: Option<&'a [f32]>,
+}
+
 /// What stands for the weights of a matrix.
 #[derive(Debug, Clone, Copy)]
 pub enum WeightsRef<'a> {
@@ -95,19 +111,22 @@ impl PackedChanges {
             let changes = rkyv::access::<ArchivedChanges, rkyv::rancor::Error>(bytes)
                 .map_err(|error| malformed(error.to_string()))?;
             let found = changes.version.to_native();
-            if found != CHANGES_VERSION {
+            if !(1..=CHANGES_VERSION).contains(&found) {
                 return Err(ChangesError::Version { expected: CHANGES_VERSION, found });
             }
-            let length = section(package, NUMBERS).map_or(0, <[u8]>::len);
-            check(changes, base.plan(), length)?;
-            Ok(changes)
+            let numbers = section(package, NUMBERS).unwrap_or_default();
+            check(changes, base.plan(), numbers.len())?;
+            let found = |change| matrix(change, base.plan(), numbers);
+            let matrices = changes.matrices.iter().map(found).collect::<Option<_>>();
+            let matrices = matrices.ok_or_else(|| malformed("a change that cannot be read"))?;
+            Ok(Found { changes, numbers, matrices })
         })?;
         Ok(Self { checked })
     }
 
     /// What is changed.
     pub fn changes(&self) -> &ArchivedChanges {
-        self.checked.borrow_dependent()
+        self.checked.borrow_dependent().changes
     }
 
     /// The package that says so.
@@ -117,14 +136,18 @@ impl PackedChanges {
 
     /// The bytes of all changes.
     pub fn numbers(&self) -> &[u8] {
-        section(self.package(), NUMBERS).unwrap_or_default()
+        self.checked.borrow_dependent().numbers
     }
 
-    /// The change of a matrix, where there is one.
-    pub fn matrix(&self, matrix: u32) -> Option<&ArchivedMatrixChange> {
-        let all = &self.changes().matrices;
-        let at = all.binary_search_by_key(&matrix, |it| it.matrix.to_native()).ok()?;
-        all.get(at)
+    /// All matrices that differ, by rising index.
+    pub fn matrices(&self) -> &[MatrixRef<'_>] {
+        &self.checked.borrow_dependent().matrices
+    }
+
+    /// What stands for a matrix, where something does.
+    pub fn matrix(&self, matrix: u32) -> Option<&MatrixRef<'_>> {
+        let all = self.matrices();
+        all.get(all.binary_search_by_key(&matrix, |it| it.matrix).ok()?)
     }
 
     /// What stands for the constant that starts at `start`, where something does.
@@ -136,43 +159,71 @@ impl PackedChanges {
         self.numbers().get(range?)
     }
 
-    /// What `change` makes of the weights of `matrix`, which is the base's.
-    pub fn weights(
-        &self,
-        change: &ArchivedMatrixChange,
-        matrix: &ArchivedMatrix,
-    ) -> Option<WeightsRef<'_>> {
-        Some(match &change.weights {
-            ArchivedWeightChange::Same => WeightsRef::Same,
-            ArchivedWeightChange::LowRank { element, rank, down, up } => {
-                let rows = rank.to_native();
-                let down = (down.to_native(), u64::from(rows).checked_mul(matrix.inner.into())?);
-                let up = (up.to_native(), u64::from(rows).checked_mul(matrix.columns.into())?);
-                let pair = match element.get() {
-                    PairKind::F32 => LowRank::new(self.read(down)?, self.read(up)?, rows as usize),
-                    PairKind::F16 => {
-                        LowRank::of_halves(self.read(down)?, self.read(up)?, rows as usize)
-                    }
-                };
-                WeightsRef::LowRank(pair.ok()?)
-            }
-            ArchivedWeightChange::Whole { lanes, panels } => {
-                let shape = whole(matrix, lanes.to_native());
-                let range = placed(panels.to_native(), shape.bytes().ok()? as u64)?;
-                WeightsRef::Whole(Panels::new(self.numbers().get(range)?, shape).ok()?)
-            }
-        })
+    /// What it takes of the process's memory beside its package.
+    pub(crate) fn private_bytes(&self) -> u64 {
+        size_of_val(self.matrices()) as u64
     }
+}
 
-    /// What `change` adds to the bias of a matrix of so many columns.
-    pub fn bias(&self, change: &ArchivedMatrixChange, columns: u64) -> Option<&[f32]> {
-        self.read((change.bias.as_ref()?.to_native(), columns))
-    }
+/// What `change` makes of its matrix, which the base's plan has. None where numbers lie outside
+/// `numbers`.
+fn matrix<'a>(
+    change: &ArchivedMatrixChange,
+    plan: &ArchivedPlan,
+    numbers: &'a [u8],
+) -> Option<MatrixRef<'a>> {
+    let at = change.matrix.to_native();
+    let matrix = plan.matrices.get(at as usize)?;
+    let (inner, columns) = (matrix.inner.to_native(), matrix.columns.to_native());
+    let weights = match &change.weights {
+        ArchivedWeightChange::Same => WeightsRef::Same,
+        ArchivedWeightChange::LowRank { element, rank, down, up } => {
+            let (rank, down, up) = (rank.to_native(), down.to_native(), up.to_native());
+            let rows = u64::from(rank);
+            let (downs, ups) = (rows.checked_mul(inner)?, rows.checked_mul(columns)?);
+            let pair = match element.get() {
+                PairKind::F32 => LowRank::new(
+                    read(numbers, down, downs)?,
+                    read(numbers, up, ups)?,
+                    rank as usize,
+                ),
+                PairKind::F16 => LowRank::of_halves(
+                    read(numbers, down, downs)?,
+                    read(numbers, up, ups)?,
+                    rank as usize,
+                ),
+                PairKind::I8 => LowRank::of_bytes(
+                    read(numbers, down.checked_add(scales_bytes(rows)?)?, downs)?,
+                    read(numbers, up, ups)?,
+                    read(numbers, down, rows)?,
+                ),
+            };
+            WeightsRef::LowRank(pair.ok()?)
+        }
+        ArchivedWeightChange::Whole { lanes, panels } => {
+            let shape = whole(matrix, lanes.to_native());
+            let range = placed(panels.to_native(), shape.bytes().ok()? as u64)?;
+            WeightsRef::Whole(Panels::new(numbers.get(range)?, shape).ok()?)
+        }
+    };
+    let bias = match change.bias.as_ref() {
+        Some(bias) => Some(read(numbers, bias.to_native(), columns)?),
+        None => None,
+    };
+    Some(MatrixRef { matrix: at, weights, bias })
+}
 
-    /// So many numbers from byte `at` on.
-    fn read<N: FromBytes + Immutable>(&self, (at, count): (u64, u64)) -> Option<&[N]> {
-        let bytes = self.numbers().get(placed(at, count.checked_mul(size_of::<N>() as u64)?)?)?;
-        <[N]>::ref_from_bytes(bytes).ok()
+/// So many numbers from byte `at` on.
+fn read<N: FromBytes + Immutable>(numbers: &[u8], at: u64, count: u64) -> Option<&[N]> {
+    let bytes = numbers.get(placed(at, count.checked_mul(size_of::<N>() as u64)?)?)?;
+    <[N]>::ref_from_bytes(bytes).ok()
+}
+
+/// What the scales of so many rows take, up to where something else may start.
+pub(crate) const fn scales_bytes(rows: u64) -> Option<u64> {
+    match rows.checked_mul(size_of::<f32>() as u64) {
+        Some(bytes) => bytes.checked_next_multiple_of(NUMBERS_ALIGNMENT as u64),
+        None => None,
     }
 }
 
@@ -277,7 +328,12 @@ fn check_matrix(
             if rank > MAX_RANK as u64 {
                 return Err(malformed(format!("expected a rank of at most {MAX_RANK}")));
             }
-            is_there(down.to_native(), bytes(rank, inner, element.get()))?;
+            let scales = match element.get() {
+                PairKind::I8 => scales_bytes(rank),
+                PairKind::F16 | PairKind::F32 => Some(0),
+            };
+            let downs = bytes(rank, inner, element.get());
+            is_there(down.to_native(), downs.zip(scales).and_then(|(a, b)| a.checked_add(b)))?;
             is_there(up.to_native(), bytes(rank, columns, element.get()))?;
         }
         ArchivedWeightChange::Whole { lanes, panels } => {

@@ -14,11 +14,13 @@ mod weights;
 
 use rkyv::{Archive, Serialize};
 
-pub use archived::{ChangesError, PackedChanges, WeightsRef};
+pub use archived::{ChangesError, MatrixRef, PackedChanges, WeightsRef};
 pub use weights::{ArchivedPairKind, ArchivedWeightChange, PairKind, WeightChange};
 
-/// Changes of another number are refused.
-pub const CHANGES_VERSION: u32 = 1;
+/// Changes of a larger number are refused.
+pub const CHANGES_VERSION: u32 = 2;
+/// The number of changes without thin matrices of 8-bit integers, which earlier releases read too.
+pub const CHANGES_VERSION_WITHOUT_I8: u32 = 1;
 /// The key of the section that says what is changed.
 pub const CHANGES: &str = "changes";
 /// The key of the section with the numbers.
@@ -31,7 +33,7 @@ pub const MAX_RANK: usize = 1024;
 /// What a package changes of its base.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize)]
 pub struct Changes {
-    /// [`CHANGES_VERSION`].
+    /// [`CHANGES_VERSION`], or less where less is enough.
     pub version: u32,
     /// The matrices that differ, each once, by rising [`MatrixChange::matrix`].
     pub matrices: Vec<MatrixChange>,

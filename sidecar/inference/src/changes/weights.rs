@@ -16,9 +16,12 @@ pub enum WeightChange {
         element: PairKind,
         /// How many rows both have.
         rank: u32,
-        /// Where the first starts: `rank` rows of as many numbers as the matrix has rows.
+        /// Where the first starts: `rank` rows of as many numbers as the matrix has rows. Of 8-bit
+        /// integers, the scales come before them: `rank` 32-bit floats, and zeros up to the next place
+        /// where something may start.
         down: u64,
-        /// Where the second starts: `rank` rows of as many numbers as the matrix has columns.
+        /// Where the second starts: `rank` rows of as many numbers as the matrix has columns; of 8-bit
+        /// integers, in the order of [`kernels::column_blocks`].
         up: u64,
     },
     /// Altogether, with the bias.
@@ -37,6 +40,8 @@ pub enum PairKind {
     F32,
     /// 16-bit floats, widened while they are read.
     F16,
+    /// 8-bit integers, with a scale for each of their rows.
+    I8,
 }
 
 impl PairKind {
@@ -45,6 +50,7 @@ impl PairKind {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
+            Self::I8 => 1,
         }
     }
 }
@@ -55,6 +61,7 @@ impl ArchivedPairKind {
         match self {
             Self::F32 => PairKind::F32,
             Self::F16 => PairKind::F16,
+            Self::I8 => PairKind::I8,
         }
     }
 }
@@ -64,6 +71,7 @@ impl fmt::Display for PairKind {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::I8 => "i8",
         })
     }
 }

@@ -7,7 +7,7 @@ use super::{base::Base, matrices::AlignedBytes};
 use crate::{
     LoadError,
     changes::{ChangesError, PackedChanges, WeightsRef},
-    plan::{ArchivedMatrix, ArchivedPlace, ArchivedPlan, ArchivedStep, Major, Rows},
+    plan::{ArchivedPlace, ArchivedPlan, ArchivedStep, Major, Rows},
 };
 
 /// The changes of a package to its base, which stay where they are mapped.
@@ -30,7 +30,7 @@ impl Adapter {
             plan.steps.iter().enumerate().filter(|(_, step)| is_changed(&changes, plan, step));
         let steps: Box<[u32]> = changed.map(|(at, _)| at as u32).collect();
         let is_joinable = base.rows().is_some_and(|rows| keeps_apart(rows, plan, &steps));
-        let repacked = repacked(&changes, plan)?;
+        let repacked = repacked(&changes)?;
         Ok(Self { changes, steps, repacked, is_joinable })
     }
 
@@ -47,9 +47,8 @@ impl Adapter {
     }
 
     /// The panels of a matrix that is altogether its own.
-    pub(super) fn whole(&self, at: u32, matrix: &ArchivedMatrix) -> Option<Panels<'_>> {
-        let change = self.changes.matrix(at)?;
-        let WeightsRef::Whole(panels) = self.changes.weights(change, matrix)? else { return None };
+    pub(super) fn whole(&self, at: u32) -> Option<Panels<'_>> {
+        let WeightsRef::Whole(panels) = self.changes.matrix(at)?.weights else { return None };
         if panels.shape().lanes == kernels::lanes() {
             return Some(panels);
         }
@@ -61,7 +60,10 @@ impl Adapter {
     /// What it takes of this process's memory.
     pub(super) fn private_bytes(&self) -> u64 {
         let repacked = self.repacked.iter().map(|(_, bytes)| bytes.private_bytes());
-        size_of::<Self>() as u64 + size_of_val(&*self.steps) as u64 + repacked.sum::<u64>()
+        size_of::<Self>() as u64
+            + size_of_val(&*self.steps) as u64
+            + self.changes.private_bytes()
+            + repacked.sum::<u64>()
     }
 }
 
@@ -86,18 +88,13 @@ fn keeps_apart(rows: &Rows, plan: &ArchivedPlan, steps: &[u32]) -> bool {
 
 /// Packs whole matrices again where they are for another processor. They are small, or there would be
 /// no reason to have them beside a base.
-fn repacked(
-    changes: &PackedChanges,
-    plan: &ArchivedPlan,
-) -> Result<Vec<(u32, AlignedBytes)>, LoadError> {
+fn repacked(changes: &PackedChanges) -> Result<Vec<(u32, AlignedBytes)>, LoadError> {
     let lanes = kernels::lanes();
     let malformed = |detail: String| LoadError::from(ChangesError::Malformed { detail });
     let mut repacked = vec![];
     let mut left = changes.numbers().len();
-    for change in changes.changes().matrices.iter() {
-        let at = change.matrix.to_native();
-        let Some(matrix) = plan.matrices.get(at as usize) else { continue };
-        let Some(WeightsRef::Whole(panels)) = changes.weights(change, matrix) else { continue };
+    for change in changes.matrices() {
+        let WeightsRef::Whole(panels) = change.weights else { continue };
         if panels.shape().lanes == lanes {
             continue;
         }
@@ -112,7 +109,7 @@ fn repacked(
         shape
             .pack(&weights, shape.has_bias.then_some(&*bias), &mut bytes)
             .map_err(|error| malformed(error.to_string()))?;
-        repacked.push((at, AlignedBytes::of(&bytes)));
+        repacked.push((change.matrix, AlignedBytes::of(&bytes)));
     }
     Ok(repacked)
 }

@@ -12,7 +12,7 @@ use tenancy::Digest;
 
 pub use measure::Deviation;
 pub(crate) use over::Unpacked;
-pub use over::{Adapted, Changed, PackOver, Wide, pack_over};
+pub use over::{Adapted, Changed, PackOver, Wider, pack_over};
 
 use crate::{
     Backend, InferError, LoadError, TensorSpec,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use artifact::{Header, Identity, Package, PackageBuilder, SectionKind};
 use half::f16;
-use kernels::{Element, PanelShape};
+use kernels::{Element, PanelShape, column_blocks};
 use zerocopy::IntoBytes;
 
 use super::{
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Backend, LoadError,
     changes::{
-        CHANGES, CHANGES_VERSION, Changes, ConstantChange, MAX_RANK, MatrixChange, NUMBERS,
-        NUMBERS_ALIGNMENT, PairKind, WeightChange,
+        CHANGES, CHANGES_VERSION, CHANGES_VERSION_WITHOUT_I8, Changes, ConstantChange, MAX_RANK,
+        MatrixChange, NUMBERS, NUMBERS_ALIGNMENT, PairKind, WeightChange,
     },
     cpu::{CpuBackend, model::Typed, unpacked},
     lower::{Lowered, Weights, lower},
@@ -33,7 +33,7 @@ pub struct PackOver {
     pub identity: Identity,
     /// The largest rank of what a matrix is changed by.
     pub rank: usize,
-    /// What such changes are kept as; see [`Wide`] for where they stay 32-bit floats.
+    /// What such changes are kept as; see [`Wider`] for where they are kept as more.
     pub pairs: PairKind,
     /// The largest [`Deviation::largest`] from the fine-tuned model that is accepted.
     pub largest_deviation: f64,
@@ -72,10 +72,12 @@ pub struct Changed {
     pub thin: usize,
     /// The largest rank of those.
     pub rank: usize,
-    /// How many of them are kept as 32-bit floats.
+    /// What they are kept as.
+    pub pairs: Option<PairKind>,
+    /// How many of them are kept as 32-bit floats instead.
     pub wide: usize,
-    /// Why so, where 16-bit ones were asked for.
-    pub because: Option<Wide>,
+    /// Why some or all take more than was asked for.
+    pub because: Option<Wider>,
     /// Matrices that are kept whole.
     pub whole: usize,
     /// Matrices of which the bias differs and nothing else.
@@ -86,31 +88,34 @@ pub struct Changed {
     pub bytes: usize,
 }
 
-/// Why thin matrices are kept as 32-bit floats, though 16-bit ones were asked for.
+/// Why thin matrices are kept as wider numbers than was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wide {
+pub enum Wider {
     /// They have numbers that 16-bit floats do not reach.
     OutOfRange,
-    /// With 16-bit ones, answers deviate by more than is accepted.
-    Deviates,
+    /// With what was asked for, answers deviate by more than is accepted.
+    Deviates(PairKind),
 }
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { thin, rank, wide, because, whole, biases, constants, bytes } = self;
+        let Self { thin, rank, pairs, wide, because, whole, biases, constants, bytes } = self;
         write!(f, "over its base: {thin} matrices changed by rank {rank} at most")?;
-        if *wide < *thin {
-            write!(f, " in {}", PairKind::F16)?;
+        let kept = pairs.filter(|_| wide < thin);
+        if let Some(pairs) = kept {
+            write!(f, " in {pairs}")?;
         }
         if *wide > 0 {
-            let of = if wide < thin { format!(" but {wide}") } else { String::new() };
+            let of = kept.map_or_else(String::new, |_| format!(" but {wide}"));
             write!(f, "{of} in {}", PairKind::F32)?;
         }
-        f.write_str(match because {
-            Some(Wide::OutOfRange) => " (numbers that f16 does not reach)",
-            Some(Wide::Deviates) => " (f16 deviates by more than is accepted)",
-            None => "",
-        })?;
+        match because {
+            Some(Wider::OutOfRange) => f.write_str(" (numbers that f16 does not reach)")?,
+            Some(Wider::Deviates(asked)) => {
+                write!(f, " ({asked} deviates by more than is accepted)")?;
+            }
+            None => {}
+        }
         write!(f, ", {whole} whole, {biases} biases, {constants} constants, {bytes} bytes")
     }
 }
@@ -184,11 +189,14 @@ pub fn pack_over(base: &Package, tuned: &[u8], options: &PackOver) -> Result<Ada
         if deviation.largest <= options.largest_deviation {
             return Ok(Adapted { bytes, changed, deviation });
         }
-        if changed.wide == changed.thin {
-            let (limit, found) = (options.largest_deviation, deviation.largest);
-            return Err(PackError::DeviatesFromTuned { limit, found });
-        }
-        pairs = PairKind::F32;
+        pairs = match pairs {
+            PairKind::I8 if changed.thin > 0 => PairKind::F16,
+            PairKind::F16 if changed.wide < changed.thin => PairKind::F32,
+            _ => {
+                let (limit, found) = (options.largest_deviation, deviation.largest);
+                return Err(PackError::DeviatesFromTuned { limit, found });
+            }
+        };
     }
 }
 
@@ -234,13 +242,10 @@ impl Writing {
         let whole_bytes = shape.bytes()?;
         let thin = factor(&weights, tuned.inner, tuned.columns, rank);
         let thin = thin.filter(|_| !has_bias || bias.iter().flatten().all(|it| it.is_finite()));
-        let thin = thin.map(|thin| {
-            (Some(&thin).filter(|_| self.pairs == PairKind::F16).and_then(Halves::of), thin)
-        });
-        let thin_bytes = |halves: &Option<Halves>, thin: &Thin| {
-            let element = if halves.is_some() { PairKind::F16 } else { PairKind::F32 };
+        let thin = thin.map(|thin| (Kept::of(&thin, self.pairs, tuned.columns), thin));
+        let thin_bytes = |kept: &Kept| {
             let bias = if has_bias { tuned.columns * size_of::<f32>() } else { 0 };
-            thin.rank * (tuned.inner + tuned.columns) * element.bytes() + bias
+            kept.down.len() + kept.up.len() + bias
         };
         let is_small = tuned.numbers.len() * size_of::<f32>() <= SMALL_BYTES;
         let change = match thin {
@@ -248,21 +253,17 @@ impl Writing {
                 self.changed.biases += 1;
                 WeightChange::Same
             }
-            Some((halves, thin)) if thin_bytes(&halves, &thin) < whole_bytes && !is_small => {
+            Some((kept, thin)) if thin_bytes(&kept) < whole_bytes && !is_small => {
                 self.changed.thin += 1;
                 self.changed.rank = self.changed.rank.max(thin.rank);
-                let rank = thin.rank as u32;
-                let (element, down, up) = match &halves {
-                    Some(Halves { down, up }) => (PairKind::F16, down.as_bytes(), up.as_bytes()),
-                    None => (PairKind::F32, thin.down.as_bytes(), thin.up.as_bytes()),
-                };
-                if halves.is_none() {
+                let (element, rank) = (kept.element, thin.rank as u32);
+                if element == PairKind::F32 {
                     self.changed.wide += 1;
-                    let asked = self.pairs == PairKind::F16;
-                    self.changed.because =
-                        self.changed.because.or(asked.then_some(Wide::OutOfRange));
                 }
-                let (down, up) = (self.push(down), self.push(up));
+                if element != self.pairs {
+                    self.changed.because = self.changed.because.or(Some(Wider::OutOfRange));
+                }
+                let (down, up) = (self.push(&kept.down), self.push(&kept.up));
                 WeightChange::LowRank { element, rank, down, up }
             }
             _ => {
@@ -314,10 +315,12 @@ impl Writing {
         asked: PairKind,
     ) -> Result<(Vec<u8>, Changed), PackError> {
         let Self { pairs, mut changes, mut changed, numbers } = self;
-        changes.version = CHANGES_VERSION;
+        let has_bytes = pairs == PairKind::I8 && changed.thin > 0;
+        changes.version = if has_bytes { CHANGES_VERSION } else { CHANGES_VERSION_WITHOUT_I8 };
         changed.bytes = numbers.len();
+        changed.pairs = Some(pairs);
         if pairs != asked {
-            changed.because = Some(Wide::Deviates);
+            changed.because = Some(Wider::Deviates(asked));
         }
         let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&changes)
             .map_err(|error| PackError::Plan { detail: error.to_string() })?;
@@ -334,20 +337,57 @@ impl Writing {
     }
 }
 
-/// Two thin matrices as 16-bit floats.
-struct Halves {
-    down: Vec<f16>,
-    up: Vec<f16>,
+/// Two thin matrices as they are kept.
+struct Kept {
+    element: PairKind,
+    down: Vec<u8>,
+    up: Vec<u8>,
 }
 
-impl Halves {
-    /// None where a number is out of their range.
-    fn of(thin: &Thin) -> Option<Self> {
-        let halves = |numbers: &[f32]| -> Option<Vec<f16>> {
-            let rounded = numbers.iter().map(|it| f16::from_f32(*it));
-            rounded.map(|it| it.is_finite().then_some(it)).collect()
+impl Kept {
+    /// As `asked`, but as 32-bit floats where a number is out of the range of 16-bit ones.
+    fn of(thin: &Thin, asked: PairKind, columns: usize) -> Self {
+        let kept = match asked {
+            PairKind::F32 => None,
+            PairKind::F16 => Self::halves(thin),
+            PairKind::I8 => Some(Self::bytes(thin, columns)),
         };
-        Some(Self { down: halves(&thin.down)?, up: halves(&thin.up)? })
+        kept.unwrap_or_else(|| Self {
+            element: PairKind::F32,
+            down: thin.down.as_bytes().to_vec(),
+            up: thin.up.as_bytes().to_vec(),
+        })
+    }
+
+    fn halves(thin: &Thin) -> Option<Self> {
+        let halves = |numbers: &[f32]| -> Option<Vec<u8>> {
+            let halves = numbers.iter().map(|it| f16::from_f32(*it));
+            let halves: Option<Vec<f16>> = halves.map(|it| it.is_finite().then_some(it)).collect();
+            Some(halves?.as_bytes().to_vec())
+        };
+        Some(Self { element: PairKind::F16, down: halves(&thin.down)?, up: halves(&thin.up)? })
+    }
+
+    /// The largest number of each row becomes 127, and the others are rounded to the nearest.
+    fn bytes(thin: &Thin, columns: usize) -> Self {
+        let scaled = |numbers: &[f32]| -> (Vec<f32>, Vec<i8>) {
+            let rows = numbers.chunks((numbers.len() / thin.rank.max(1)).max(1));
+            let rows = rows.map(|row| {
+                let largest = row.iter().fold(0.0_f32, |most, it| most.max(it.abs()));
+                let scale = if largest > 0.0 { largest / f32::from(i8::MAX) } else { 1.0 };
+                (scale, row.iter().map(move |it| (it / scale).round() as i8))
+            });
+            let (scales, rows): (Vec<f32>, Vec<_>) = rows.unzip();
+            (scales, rows.into_iter().flatten().collect())
+        };
+        let ((downs, down), (ups, up)) = (scaled(&thin.down), scaled(&thin.up));
+        let scales: Vec<f32> = downs.iter().zip(&ups).map(|(down, up)| down * up).collect();
+        let mut kept = scales.as_bytes().to_vec();
+        kept.resize(kept.len().next_multiple_of(NUMBERS_ALIGNMENT), 0);
+        kept.extend_from_slice(down.as_bytes());
+        let up: Vec<i8> =
+            column_blocks(thin.rank, columns).filter_map(|at| up.get(at)).copied().collect();
+        Self { element: PairKind::I8, down: kept, up: up.as_bytes().to_vec() }
     }
 }
 

@@ -90,6 +90,17 @@ pub struct Residency<V> {
     terms: Terms,
 }
 
+/// A model that went to make room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evicted<V> {
+    /// Its key.
+    pub key: ModelKey,
+    /// What was kept under it.
+    pub value: V,
+    /// How long it took to load.
+    pub load: Duration,
+}
+
 #[derive(Debug)]
 struct Entry<V> {
     value: V,
@@ -146,15 +157,15 @@ impl<V> Residency<V> {
         footprint: Footprint,
         load: Duration,
         value: V,
-    ) -> Result<Vec<(ModelKey, V)>, NoRoom> {
+    ) -> Result<Vec<Evicted<V>>, NoRoom> {
         let going = self.what_goes_for(&key, footprint)?;
         self.remove(&key);
         let gone = going
             .into_iter()
             .filter_map(|key| {
-                let (worth, value) = self.take(&key)?;
-                self.level = self.level.max(worth);
-                Some((key, value))
+                let Entry { value, load, place, .. } = self.take(&key)?;
+                self.level = self.level.max(place.0);
+                Some(Evicted { key, value, load })
             })
             .collect();
         let place = self.worth(&key, footprint, load);
@@ -169,7 +180,7 @@ impl<V> Residency<V> {
 
     /// Drops a model.
     pub fn remove(&mut self, key: &ModelKey) -> Option<V> {
-        self.take(key).map(|(_, value)| value)
+        self.take(key).map(|entry| entry.value)
     }
 
     /// Drops every model whose key `is_wanted` denies, and returns them.
@@ -213,19 +224,19 @@ impl<V> Residency<V> {
         self.of_tenant.iter().map(|(tenant, bytes)| (tenant, *bytes))
     }
 
-    fn take(&mut self, key: &ModelKey) -> Option<(u128, V)> {
-        let Entry { value, footprint, place, .. } = self.entries.remove(key)?;
-        self.order.remove(&place);
-        self.held -= footprint;
+    fn take(&mut self, key: &ModelKey) -> Option<Entry<V>> {
+        let entry = self.entries.remove(key)?;
+        self.order.remove(&entry.place);
+        self.held -= entry.footprint;
         if let Owner::Tenant(tenant) = key.owner()
             && let Some(bytes) = self.of_tenant.get_mut(tenant)
         {
-            *bytes = bytes.saturating_sub(footprint.bytes());
+            *bytes = bytes.saturating_sub(entry.footprint.bytes());
             if *bytes == 0 {
                 self.of_tenant.remove(tenant);
             }
         }
-        Some((place.0, value))
+        Some(entry)
     }
 
     /// The models that make room for `model`. What is under `key` itself is none of them: it is

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Inputs,
     changes::WeightsRef,
-    plan::{ArchivedMatrix, ArchivedStep, PackedPlan, Sizes},
+    plan::{ArchivedStep, PackedPlan, Sizes},
 };
 
 /// What is known of the parts of a run.
@@ -121,7 +121,6 @@ impl Workspace {
 struct Product<'a, 'o> {
     shared: Shared<'a>,
     at: u32,
-    matrix: &'a ArchivedMatrix,
     panels: Panels<'a>,
     left: &'a [f32],
     output: &'o mut [f32],
@@ -138,21 +137,19 @@ impl<'a, 'o> Product<'a, 'o> {
         shared: Shared<'a>,
     ) -> Result<Self, Fault> {
         let at = matrix.to_native();
-        let none = Fault::Plan { what: "a matrix that there is not" };
-        let matrix = from.plan.plan().matrices.get(at as usize).ok_or(none)?;
         let panels = shared.matrices.panels(from.plan, at)?;
         let left = from.numbers::<f32>(input.to_native())?;
         let output = written::<f32>(output)?;
         let (rows, of) = (rows_of(panels.shape(), left, output), shared.parts.rows());
         let uneven = Fault::Plan { what: "rows that do not come apart" };
         let each = rows.checked_div(of).filter(|each| each * of == rows).ok_or(uneven)?;
-        Ok(Self { shared, at, matrix, panels, left, output, each })
+        Ok(Self { shared, at, panels, left, output, each })
     }
 
     fn compute(&mut self, scratch: &mut kernels::Scratch, finish: Finish) -> Result<(), Fault> {
         let (mut start, mut end) = (0, 0);
         for Rows { range, own } in self.shared.parts.iter() {
-            if let Some(panels) = own.0.and_then(|it| it.whole(self.at, self.matrix)) {
+            if let Some(panels) = own.0.and_then(|it| it.whole(self.at)) {
                 self.by(self.panels, start..range.start, scratch, Finish::None)?;
                 self.by(panels, range.clone(), scratch, finish)?;
                 start = range.end;
@@ -189,17 +186,15 @@ impl<'a, 'o> Product<'a, 'o> {
         scratch: &mut kernels::Scratch,
         finish: Finish,
     ) -> Result<(), Fault> {
-        let (at, matrix) = (self.at, self.matrix);
-        let change = own.0.and_then(|it| Some((it, it.changes().matrix(at)?)));
+        let at = self.at;
         let mut correction = Correction { finish, ..Correction::default() };
-        if let Some((adapter, change)) = change {
-            match adapter.changes().weights(change, matrix) {
-                Some(WeightsRef::Whole(_)) => return Ok(()),
-                Some(WeightsRef::LowRank(pair)) => correction.low_rank = Some(pair),
-                Some(WeightsRef::Same) => {}
-                None => return Err(Fault::Plan { what: "a change that is not there" }),
+        if let Some(change) = own.0.and_then(|it| it.changes().matrix(at)) {
+            match change.weights {
+                WeightsRef::Whole(_) => return Ok(()),
+                WeightsRef::LowRank(pair) => correction.low_rank = Some(pair),
+                WeightsRef::Same => {}
             }
-            correction.bias = adapter.changes().bias(change, matrix.columns.to_native());
+            correction.bias = change.bias;
         }
         if correction.low_rank.is_none() && correction.bias.is_none() && finish == Finish::None {
             return Ok(());
