@@ -6,7 +6,6 @@
 
 mod apart;
 mod elementwise;
-mod functions;
 mod memory;
 mod moves;
 mod parts;
