@@ -11,6 +11,7 @@
 //! of kernels (`run.rs`), behind lengths that were checked. Start with [`Scratch::product`].
 
 mod error;
+mod functions;
 mod helpers;
 mod low_rank;
 mod made;
@@ -25,6 +26,7 @@ mod tiles;
 mod tiling;
 
 pub use error::KernelError;
+pub use functions::Function;
 pub use helpers::{Busy, Helpers, give_way};
 pub use low_rank::{Correction, LowRank, column_blocks};
 pub use native::{TILES, kernel_names, lanes};

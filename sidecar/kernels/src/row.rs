@@ -85,21 +85,23 @@ fn narrow(left: &[f32], panel: &[u8], element: Element) -> Record {
 fn sum_up(left: &[f32], records: &[Record], sums: &mut [Record; SUMS]) {
     let (lefts, last_lefts) = left.as_chunks::<SUMS>();
     let (groups, last_records) = records.as_chunks::<SUMS>();
-    let mut inner = *sums;
-    for (left, group) in lefts.iter().zip(groups) {
-        for ((sum, left), record) in inner.iter_mut().zip(left).zip(group) {
-            add_scaled(sum, *left, record);
-        }
+    // Each by its name, so that it stays in registers.
+    let [mut first, mut second, mut third, mut fourth] = *sums;
+    for ([a, b, c, d], [of_a, of_b, of_c, of_d]) in lefts.iter().zip(groups) {
+        first = plus_scaled(&first, *a, of_a);
+        second = plus_scaled(&second, *b, of_b);
+        third = plus_scaled(&third, *c, of_c);
+        fourth = plus_scaled(&fourth, *d, of_d);
     }
-    for ((sum, left), record) in inner.iter_mut().zip(last_lefts).zip(last_records) {
-        add_scaled(sum, *left, record);
+    for (left, record) in last_lefts.iter().zip(last_records) {
+        first = plus_scaled(&first, *left, record);
     }
-    *sums = inner;
+    *sums = [first, second, third, fourth];
 }
 
 #[inline(always)]
-fn add_scaled(sum: &mut Record, scale: f32, record: &Record) {
-    sum.iter_mut().zip(record).for_each(|(sum, number)| *sum += scale * number);
+fn plus_scaled(sum: &Record, scale: f32, record: &Record) -> Record {
+    std::array::from_fn(|lane| sum[lane] + scale * record[lane])
 }
 
 #[inline(always)]

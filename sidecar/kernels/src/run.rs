@@ -5,7 +5,7 @@ use tract_data::{internal::TensorView, prelude::Tensor};
 use tract_linalg::mmm::{AsInputValue, FusedSpec, ScratchSpace};
 
 use crate::{
-    Element, KernelError,
+    Element, Function, KernelError,
     low_rank::{Rows, STEP, widened},
     native::Kernel,
     operand::Operand,
@@ -115,6 +115,23 @@ pub(crate) fn one_row(row: Row<'_>) {
 #[target_feature(enable = "avx2")]
 fn one_row_avx2(row: Row<'_>) {
     row.compute();
+}
+
+/// Writes the function of each number, with the widest registers that the processor surely has.
+#[allow(unsafe_code, reason = "what is compiled for a processor may be run only there")]
+pub(crate) fn map(function: Function, from: &[f32], to: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { map_avx2(function, from, to) };
+    }
+    function.compute(from, to);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn map_avx2(function: Function, from: &[f32], to: &mut [f32]) {
+    function.compute(from, to);
 }
 
 /// Corrects rows of a product, with the widest registers that the processor surely has.

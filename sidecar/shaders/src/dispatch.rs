@@ -7,7 +7,7 @@ use crate::{
     chain::Chain,
     lines::Lines,
     matmul::MatMul,
-    moves::{Copy, Gather, Windows},
+    moves::{Copy, Gather, Join, Windows},
     product::{Delta, Product},
 };
 
@@ -115,6 +115,7 @@ pub(crate) enum Kernel {
     MatMul(MatMul),
     Copy(Copy),
     Gather(Gather),
+    Join(Join),
     Lines(Lines),
     Windows(Windows),
 }
@@ -140,6 +141,7 @@ impl Shader {
             Kernel::MatMul(product) => product.wgsl(),
             Kernel::Copy(copy) => copy.wgsl(),
             Kernel::Gather(gather) => gather.wgsl(),
+            Kernel::Join(join) => join.wgsl(),
             Kernel::Lines(lines) => lines.wgsl(),
             Kernel::Windows(windows) => windows.wgsl(),
         }
@@ -163,6 +165,7 @@ impl Shader {
             Kernel::MatMul(product) => product.name(),
             Kernel::Copy(copy) => copy.name(),
             Kernel::Gather(gather) => gather.name(),
+            Kernel::Join(join) => join.name(),
             Kernel::Lines(lines) => lines.name(),
             Kernel::Windows(windows) => windows.name(),
         }

@@ -6,7 +6,7 @@ use inference::plan::{ArchivedPlan, ArchivedStep};
 
 use crate::{
     Unsupported,
-    chain::{MOST_INPUTS, MOST_STEPS, is_elementwise},
+    chain::{MOST_INPUTS, MOST_STEPS, is_elementwise, is_piece},
 };
 use flow::Flow;
 
@@ -58,10 +58,12 @@ pub fn fuse(plan: &ArchivedPlan, can: impl Fn(usize) -> bool) -> Vec<Group> {
     groups
 }
 
-/// How many steps from `first` on could be one, each reading what an earlier one of them wrote.
+/// How many steps from `first` on could be one, each reading what an earlier one of them wrote or a piece
+/// of something else.
 fn reach(plan: &ArchivedPlan, flow: &Flow, first: usize, can: &impl Fn(usize) -> bool) -> usize {
     let starts = |step: &ArchivedStep| {
         is_elementwise(step)
+            || is_piece(plan, step)
             || matches!(step, ArchivedStep::Product { .. } | ArchivedStep::MatMul { .. })
     };
     if plan.steps.get(first).is_none_or(|step| !starts(step)) {
@@ -82,10 +84,11 @@ fn reach(plan: &ArchivedPlan, flow: &Flow, first: usize, can: &impl Fn(usize) ->
             let shape = plan.value(value).map(|it| &it.shape);
             is_unary || shape == target.map(|it| &it.shape)
         });
-        let joins = is_elementwise(step)
+        // A piece is read of what lies there before, beside what is computed.
+        let follows = if is_piece(plan, step) { inner == 0 } else { inner > 0 && all_whole };
+        let joins = (is_elementwise(step) || is_piece(plan, step))
             && can(end)
-            && inner > 0
-            && all_whole
+            && follows
             && size.is_some()
             && flow.size(end) == size
             && end - first < MOST_STEPS;
@@ -106,7 +109,8 @@ fn fits(plan: &ArchivedPlan, flow: &Flow, first: usize, length: usize) -> bool {
     if !(first..last).all(|step| is_inner(step) && !flow.is_answered(step)) {
         return false;
     }
-    let Some(output) = plan.steps.get(last).map(|step| step.operands().1) else { return false };
+    let Some(end) = plan.steps.get(last).filter(|it| is_elementwise(it)) else { return false };
+    let output = end.operands().1;
     let mut outer = 0;
     for at in steps.clone() {
         let Some(step) = plan.steps.get(at) else { return false };

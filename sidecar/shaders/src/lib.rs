@@ -47,6 +47,7 @@ pub fn dispatches(
         ArchivedStep::Product { .. } => product::dispatches(run, first, rest, limits),
         ArchivedStep::MatMul { .. } => matmul::dispatches(run, first, rest, limits),
         step if chain::is_elementwise(step) => chain::dispatches(run, &steps, limits),
+        ArchivedStep::Move { .. } if !rest.is_empty() => chain::dispatches(run, &steps, limits),
         ArchivedStep::Move { .. }
         | ArchivedStep::Concat { .. }
         | ArchivedStep::Gather { .. }

@@ -77,6 +77,57 @@ fn a_slot_that_is_written_while_others_are_read_keeps_steps_apart() {
     assert_eq!(lengths(case, b), [1, 1, 1]);
 }
 
+#[test]
+fn pieces_are_read_where_they_are() {
+    let mut case = Case::new();
+    let shape = [Batch, Is(4)];
+    let wide = case.input(Kind::F32, &[Batch, Is(3), Is(4)]);
+    let [zero, two] = [0, 2].map(|it| case.dimension(inference::plan::Dimension::fixed(it)));
+    let [a, b, c, d, e] = [(); 5].map(|()| case.slot(Kind::F32, &shape));
+    let piece = |start, output| Step::Move {
+        input: wide,
+        output,
+        axes: vec![0, 2],
+        starts: vec![zero, start, zero],
+    };
+    case.step(piece(two, a));
+    case.step(unary(Unary::Exp, a, b));
+    case.step(piece(zero, c));
+    case.step(Step::Binary { op: Binary::Mul, left: b, right: c, output: d });
+    assert_eq!(lengths(case.clone(), d), [4]);
+    // One at the end is no function.
+    case.step(piece(zero, e));
+    assert_eq!(lengths(case.clone(), d), [4, 1]);
+    // One that others read too is written.
+    case.plan.outputs.push(c);
+    assert_eq!(lengths(case, d), [2, 1, 1, 1]);
+}
+
+#[test]
+fn a_piece_of_what_is_computed_is_no_part_of_the_same_kernel() {
+    let mut case = Case::new();
+    let shape = [Batch, Is(4)];
+    let input = case.input(Kind::F32, &shape);
+    let [a, b, c] = [(); 3].map(|()| case.slot(Kind::F32, &shape));
+    case.step(unary(Unary::Exp, input, a));
+    case.step(Step::Move { input: a, output: b, axes: vec![0, 1], starts: vec![] });
+    case.step(unary(Unary::Neg, b, c));
+    assert_eq!(lengths(case, c), [1, 2]);
+}
+
+#[test]
+fn a_piece_beyond_its_input_is_refused() {
+    let mut case = Case::new();
+    let shape = [Batch, Is(4)];
+    let wide = case.input(Kind::F32, &[Batch, Is(3), Is(4)]);
+    let [zero, three] = [0, 3].map(|it| case.dimension(inference::plan::Dimension::fixed(it)));
+    let [a, b] = [(); 2].map(|()| case.slot(Kind::F32, &shape));
+    let starts = vec![zero, three, zero];
+    case.step(Step::Move { input: wide, output: a, axes: vec![0, 2], starts });
+    case.step(unary(Unary::Exp, a, b));
+    assert!(case.answer(b).fused(&alone(2)).is_err());
+}
+
 /// A chain of random steps over a few slots, each shape repeated or not.
 fn chain() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8, u8)>(), 1..20)

@@ -38,7 +38,7 @@ fn a_move_beyond_its_input_is_refused() {
 }
 
 #[test]
-fn joins_are_a_dispatch_for_each_input() {
+fn joins_are_a_dispatch_for_each_input_or_one_for_many_of_a_length() {
     for kind in KINDS {
         let mut case = Case::new();
         let a = case.input(kind, &[Batch, Is(3), Is(2)]);
@@ -46,8 +46,13 @@ fn joins_are_a_dispatch_for_each_input() {
         let c = case.input(kind, &[Batch, Is(1), Is(2)]);
         let output = case.slot(kind, &[Batch, Is(4), Is(2)]);
         case.step(Step::Concat { axis: 1, inputs: vec![a, b, c], output });
+        let whole = case.slot(kind, &[Batch, Is(9), Is(2)]);
+        case.step(Step::Concat { axis: 1, inputs: vec![a, a, a], output: whole });
+        let fixed = case.constant(kind, &[1, 3, 2]);
+        let mixed = case.slot(kind, &[Is(1), Is(9), Is(2)]);
+        case.step(Step::Concat { axis: 1, inputs: vec![fixed, fixed, fixed], output: mixed });
         let dispatches = case.answer(output).steps(&alone(3)).unwrap();
-        assert_eq!(dispatches.len(), 2);
+        assert_eq!(dispatches.len(), 2 + 1 + 3);
         validate_all(&dispatches);
     }
 }

@@ -9,8 +9,8 @@ use inference::{
 
 use crate::{
     models::{attention, layers, with_a_step_of_the_cpus},
-    onnx::{self, Element, Is, Named},
-    support::{assert_alike, assert_near, device, inputs, load, packed, packed_as, placed},
+    onnx::{self, Element, Is, Named, recurrent::Recurrent},
+    support::{assert_alike, assert_near, device, inputs, load, packed, packed_as, placed, some},
     tuned,
 };
 
@@ -45,6 +45,56 @@ fn convolutions_are_answered() {
     let on_device = |place: &Place| matches!(place, Place::Device { .. });
     assert!(places.iter().all(|(_, place)| on_device(place)), "{places:?}");
     assert!(places.iter().any(|(name, _)| *name == "window"), "{places:?}");
+}
+
+#[test]
+fn recurrent_models_are_answered_with_a_few_kernels_for_each_turn() {
+    let Some(device) = device() else { return };
+    let cases = [
+        ("LSTM", false, false, 3),
+        ("LSTM", true, true, 6),
+        ("GRU", false, true, 2),
+        ("GRU", false, false, 4),
+        ("RNN", true, false, 2),
+    ];
+    for (kind, both_ways, whole, for_each) in cases {
+        let of = Recurrent {
+            kind,
+            both_ways,
+            turns: 7,
+            input: 5,
+            hidden: 12,
+            has_bias: true,
+            has_states: false,
+            batch_first: false,
+            whole,
+            resets_behind: whole,
+        };
+        let file = packed(&of.model(|name, dims| {
+            let count = dims.iter().product::<i64>() as usize;
+            let numbers: Vec<f32> =
+                some(name.len() + count, count).iter().map(|it| it * 0.1).collect();
+            onnx::floats(name, dims, &numbers)
+        }));
+        assert_alike(&device, &file, [1, 2, 9, 33]);
+        let model = CpuBackend::default().load(&file).unwrap();
+        let any: &dyn std::any::Any = &*model;
+        let places = where_steps_run(any.downcast_ref::<PlannedModel>().unwrap().plan().plan());
+        let mut kernels = 0;
+        let mut at = 0;
+        while let Some((_, place)) = places.get(at) {
+            let Place::Device { together } = place else { panic!("{kind}: {place:?}") };
+            kernels += 1;
+            at += together;
+        }
+        // Beside them the product of all inputs, the first state and its own product, the last turn, whose
+        // slots are others, and joining what is answered.
+        let directions = if both_ways { 2 } else { 1 };
+        assert!(
+            kernels <= 7 * for_each + 6 * directions,
+            "{kernels} kernels for {kind}: {places:?}"
+        );
+    }
 }
 
 #[test]

@@ -169,28 +169,37 @@ impl Lowering<'_> {
         let input = self.arranged(left, &order)?;
         let size = |axes: &[usize]| axes.iter().filter_map(|at| dims.get(*at)).product::<usize>();
         let order: Vec<usize> = right_summed.iter().chain(&right.axes.own).copied().collect();
-        let mut weights = Weights {
-            inner: size(&right_summed),
-            columns: size(&right.axes.own),
-            numbers: permuted(numbers, dims, &order),
-            bias: None,
-        };
+        let (inner, columns) = (size(&right_summed), size(&right.axes.own));
+        let mut bias = None;
         let mut outlet = OutletId::new(node.id, 0);
         let mut last = node;
         let mut relu = false;
         if let Some(reader) = self.only_reader(last)
-            && let Some(bias) = self.added(reader, outlet, right, shape, weights.columns)
+            && let Some(added) = self.added(reader, outlet, right, shape, columns)
         {
-            weights.bias = Some(bias);
+            bias = Some(added);
             (outlet, last) = (OutletId::new(reader.id, 0), reader);
-            self.done.insert(reader.id);
+            self.scope.done.insert(reader.id);
+        }
+        // What is added behind something else may as well be added at once.
+        if let Some(sum) = self.only_reader(last)
+            && self.is_sum_with(sum, outlet)
+            && let Some(later) = self.only_reader(sum)
+            && !self.scope.passing.contains_key(&later.id)
+            && let sum = OutletId::new(sum.id, 0)
+            && let Some(mut added) = self.added(later, sum, right, shape, columns)
+        {
+            let before = bias.iter().flatten();
+            added.iter_mut().zip(before).for_each(|(added, before)| *added += before);
+            bias = Some(added);
+            self.scope.passing.insert(later.id, sum);
         }
         if let Some(reader) = self.only_reader(last)
             && self.is_relu(reader, outlet)
         {
             relu = true;
             outlet = OutletId::new(reader.id, 0);
-            self.done.insert(reader.id);
+            self.scope.done.insert(reader.id);
         }
         let natural: Vec<TDim> = left
             .result
@@ -199,7 +208,10 @@ impl Lowering<'_> {
             .filter_map(|axis| shape.get(*axis))
             .cloned()
             .collect();
-        let matrix = self.matrix(weights);
+        let matrix = self.matrix_of((node.id, 0), || {
+            let numbers = permuted(numbers, dims, &order);
+            Weights { inner, columns, numbers, bias }
+        });
         let output = self.in_slot(Kind::F32, &natural)?;
         self.step(Step::Product { input, matrix, output, relu });
         Ok((output, outlet))
@@ -222,6 +234,15 @@ impl Lowering<'_> {
             && numbers.len() == columns
             && dims.iter().enumerate().all(|(at, dim)| *dim == 1 || right.result.contains(&at));
         fits.then(|| numbers.to_vec())
+    }
+
+    /// Whether `reader` adds another tensor of its shape to `outlet`.
+    fn is_sum_with(&self, reader: &TypedNode, outlet: OutletId) -> bool {
+        let is_sum = reader.op_as::<TypedBinOp>().is_some_and(|op| op.0.name() == "Add");
+        let is_other = |it: &&OutletId| **it != outlet && self.constant(**it).is_none();
+        let others = reader.inputs.iter().filter(is_other);
+        let keeps_shape = self.shape_of(OutletId::new(reader.id, 0)) == self.shape_of(outlet);
+        is_sum && keeps_shape && others.count() == 1
     }
 
     pub(super) fn is_relu(&self, reader: &TypedNode, outlet: OutletId) -> bool {

@@ -1,13 +1,13 @@
 //! Values, dimensions and constants of a plan that is being made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::{
     prelude::{Datum, DatumType, OutletId, Symbol, TDim, Tensor, TypedModel, TypedNode},
     tract_core::ops::{konst::Const, source::TypedSource},
 };
 
-use super::{Lowered, NoPlan, Weights, slots};
+use super::{Lowered, NoPlan, Weights, slots, tidy};
 use crate::plan::{
     Dimension, Kind, MAX_RANK, Matrix, Place, Plan, Step, SymbolSource, Term, Value, WeightKind,
 };
@@ -32,12 +32,27 @@ pub(super) struct Lowering<'m> {
     pub(super) plan: Plan,
     constants: Vec<u8>,
     matrices: Vec<Weights>,
-    values: HashMap<OutletId, u32>,
-    views: HashMap<OutletId, View>,
     dimensions: HashMap<Dimension, u32>,
     symbols: HashMap<Symbol, u32>,
+    /// How many nodes the loops came to so far.
+    pub(super) work: usize,
+    pub(super) scope: Scope,
+}
+
+/// What is known of the nodes of a model: of the graph, or of a loop's body.
+#[derive(Default)]
+pub(super) struct Scope {
+    values: HashMap<OutletId, u32>,
+    views: HashMap<OutletId, View>,
     /// Nodes that are part of a step of an earlier one.
-    pub(super) done: std::collections::HashSet<usize>,
+    pub(super) done: HashSet<usize>,
+    /// Nodes that are their first operand: what they add is part of an earlier step.
+    pub(super) passing: HashMap<usize, OutletId>,
+    /// The matrices of products, so that those of all turns of a loop have one.
+    /// Several of one node are told apart by a number of its own.
+    pub(super) matrices: HashMap<(usize, usize), u32>,
+    /// The same of constants that are made of what a node has.
+    made: HashMap<(usize, usize), u32>,
 }
 
 impl<'m> Lowering<'m> {
@@ -48,11 +63,10 @@ impl<'m> Lowering<'m> {
             plan,
             constants: vec![],
             matrices: vec![],
-            values: HashMap::new(),
-            views: HashMap::new(),
             dimensions: HashMap::new(),
             symbols: HashMap::new(),
-            done: std::collections::HashSet::new(),
+            work: 0,
+            scope: Scope::default(),
         };
         for (at, outlet) in model.input_outlets().unwrap_or_default().iter().enumerate() {
             lowering.input(at as u32, *outlet).map_err(|detail| NoPlan {
@@ -76,7 +90,7 @@ impl<'m> Lowering<'m> {
         }
         let kind = self.kind_of(outlet)?;
         let value = self.new_value(kind, &shape, Place::Input(at))?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(())
     }
 
@@ -95,7 +109,9 @@ impl<'m> Lowering<'m> {
             })?;
             self.plan.outputs.push(value);
         }
+        tidy::tidy(&mut self.plan);
         slots::share(&mut self.plan);
+        tidy::merge_values(&mut self.plan);
         Ok(Lowered { plan: self.plan, constants: self.constants, matrices: self.matrices })
     }
 
@@ -111,12 +127,12 @@ impl<'m> Lowering<'m> {
 
     /// The value of an outlet: made by an earlier step, or a constant.
     pub(super) fn value(&mut self, outlet: OutletId) -> Because<u32> {
-        if let Some(value) = self.values.get(&outlet) {
+        if let Some(value) = self.scope.values.get(&outlet) {
             return Ok(*value);
         }
-        if let Some(view) = self.views.get(&outlet).cloned() {
+        if let Some(view) = self.scope.views.get(&outlet).cloned() {
             let value = self.unviewed(outlet, &view)?;
-            self.values.insert(outlet, value);
+            self.scope.values.insert(outlet, value);
             return Ok(value);
         }
         let tensor = self.constant(outlet).ok_or("an operand that no step makes")?;
@@ -126,7 +142,7 @@ impl<'m> Lowering<'m> {
             return Err("a constant text".to_owned());
         }
         let value = self.new_constant(kind, &shape, tensor.as_bytes())?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(value)
     }
 
@@ -137,15 +153,39 @@ impl<'m> Lowering<'m> {
         self.new_value(kind, shape, place)
     }
 
-    /// A constant that is no outlet's.
-    pub(super) fn made_constant(&mut self, shape: &[TDim], numbers: &[f32]) -> Because<u32> {
+    /// A constant that is no outlet's: this one of a node's.
+    pub(super) fn made_constant(
+        &mut self,
+        of: (usize, usize),
+        shape: &[TDim],
+        numbers: &[f32],
+    ) -> Because<u32> {
+        if let Some(value) = self.scope.made.get(&of) {
+            return Ok(*value);
+        }
         let bytes: Vec<u8> = numbers.iter().flat_map(|it| it.to_le_bytes()).collect();
-        self.new_constant(Kind::F32, shape, &bytes)
+        let value = self.new_constant(Kind::F32, shape, &bytes)?;
+        self.scope.made.insert(of, value);
+        Ok(value)
+    }
+
+    /// The matrix of this number of a node's, made of `weights` for its first turn.
+    pub(super) fn matrix_of(
+        &mut self,
+        of: (usize, usize),
+        weights: impl FnOnce() -> Weights,
+    ) -> u32 {
+        if let Some(matrix) = self.scope.matrices.get(&of) {
+            return *matrix;
+        }
+        let matrix = self.matrix(weights());
+        self.scope.matrices.insert(of, matrix);
+        matrix
     }
 
     /// How an outlet's elements lie: in another order of dimensions, where they were left in one.
     pub(super) fn view(&mut self, outlet: OutletId) -> Because<View> {
-        if let Some(view) = self.views.get(&outlet) {
+        if let Some(view) = self.scope.views.get(&outlet) {
             return Ok(view.clone());
         }
         let axes = (0..self.shape_of(outlet)?.len()).collect();
@@ -154,15 +194,15 @@ impl<'m> Lowering<'m> {
 
     /// Whether an outlet's elements lie in another order than its dimensions.
     pub(super) fn is_viewed(&self, outlet: OutletId) -> bool {
-        self.views.contains_key(&outlet)
+        self.scope.views.contains_key(&outlet)
     }
 
     /// Leaves an outlet's elements in another order; they are put in theirs where that is asked for.
     pub(super) fn is_view(&mut self, outlet: OutletId, view: View) {
         if view.axes.is_sorted() {
-            self.values.insert(outlet, view.value);
+            self.scope.values.insert(outlet, view.value);
         } else {
-            self.views.insert(outlet, view);
+            self.scope.views.insert(outlet, view);
         }
     }
 
@@ -191,8 +231,8 @@ impl<'m> Lowering<'m> {
 
     /// An outlet's value with its dimensions in the order of a view, where no element need be moved.
     pub(super) fn in_order(&mut self, outlet: OutletId, axes: &[usize]) -> Because<Option<u32>> {
-        if self.views.get(&outlet).is_some_and(|it| it.axes == axes) {
-            return Ok(self.views.get(&outlet).map(|it| it.value));
+        if self.scope.views.get(&outlet).is_some_and(|it| it.axes == axes) {
+            return Ok(self.scope.views.get(&outlet).map(|it| it.value));
         }
         let shape = self.shape_of(outlet)?;
         let one = TDim::Val(1);
@@ -221,14 +261,29 @@ impl<'m> Lowering<'m> {
     }
 
     pub(super) fn is(&mut self, outlet: OutletId, value: u32) {
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
+    }
+
+    /// Goes on with the nodes of another model, and gives what is known of those before.
+    pub(super) fn enter(&mut self, model: &'m TypedModel, scope: Scope) -> (&'m TypedModel, Scope) {
+        (std::mem::replace(&mut self.model, model), std::mem::replace(&mut self.scope, scope))
+    }
+
+    /// Goes back to what [`Lowering::enter`] gave.
+    pub(super) fn leave(&mut self, (model, scope): (&'m TypedModel, Scope)) {
+        (self.model, self.scope) = (model, scope);
+    }
+
+    /// Forgets what some outlets are.
+    pub(super) fn forget(&mut self, which: impl Fn(&OutletId) -> bool) {
+        self.scope.values.retain(|outlet, _| !which(outlet));
     }
 
     /// A value of an outlet's kind and shape in a slot of its own, for a step to write.
     pub(super) fn written(&mut self, outlet: OutletId) -> Because<u32> {
         let (kind, shape) = (self.kind_of(outlet)?, self.shape_of(outlet)?);
         let value = self.in_slot(kind, &shape)?;
-        self.values.insert(outlet, value);
+        self.scope.values.insert(outlet, value);
         Ok(value)
     }
 
@@ -246,7 +301,8 @@ impl<'m> Lowering<'m> {
         &mut self,
         outlets: &[OutletId],
     ) -> Because<(Vec<u32>, Option<Vec<usize>>)> {
-        let viewed = outlets.iter().find_map(|it| self.views.get(it)).map(|it| it.axes.clone());
+        let viewed =
+            outlets.iter().find_map(|it| self.scope.views.get(it)).map(|it| it.axes.clone());
         if let Some(axes) = viewed {
             let mut values = vec![];
             for outlet in outlets {

@@ -2,13 +2,17 @@
 //!
 //! tract reads the file, checks it, infers shapes and simplifies; what is left are a few dozen
 //! operators. Those that a plan has steps for become steps, one after another in the graph's
-//! order. One that it has none for ends this, and the model runs by tract, from the same package.
-//! Start with [`lower`].
+//! order; those of a loop's body become steps once for each turn. One that it has none for ends this,
+//! and the model runs by tract, from the same package. What comes of it is tidied, and values share
+//! memory. Start with [`lower`].
 
 mod einsum;
 mod graph;
 mod nodes;
+mod recurrent;
+mod scan;
 mod slots;
+mod tidy;
 mod windows;
 
 use tract_onnx::prelude::TypedModel;

@@ -26,8 +26,16 @@ use crate::{
 
 impl Lowering<'_> {
     pub(super) fn node(&mut self, node: &TypedNode) -> Because<()> {
-        if is_source(node) || self.done.contains(&node.id) {
+        if is_source(node) || self.scope.done.contains(&node.id) {
             return Ok(());
+        }
+        if let Some(operand) = self.scope.passing.get(&node.id).copied() {
+            let value = self.value(operand)?;
+            self.is(OutletId::new(node.id, 0), value);
+            return Ok(());
+        }
+        if let Some(done) = self.recurrent(node) {
+            return done;
         }
         let [_] = &*node.outputs else { return Err("more than one output".to_owned()) };
         if let Some(op) = node.op_as::<EinSum>() {

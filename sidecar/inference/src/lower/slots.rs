@@ -5,11 +5,17 @@ use crate::plan::{Place, Plan, Step};
 /// Gives values that are not needed at the same time one slot. A step writes no slot that it
 /// reads.
 pub(super) fn share(plan: &mut Plan) {
-    let last = last_uses(plan);
+    // By step, the slots that nobody needs behind it.
+    let mut ending: Vec<Vec<usize>> = vec![vec![]; plan.steps.len()];
+    for (slot, last) in last_uses(plan).into_iter().enumerate() {
+        if let Some(ending) = last.and_then(|at| ending.get_mut(at)) {
+            ending.push(slot);
+        }
+    }
     let mut shared: Vec<Option<u32>> = vec![None; plan.slots as usize];
     let mut free: Vec<u32> = vec![];
     let mut slots = 0;
-    for (at, step) in plan.steps.iter().enumerate() {
+    for (step, ending) in plan.steps.iter().zip(ending) {
         let written = written(step);
         if let Some(slot) = slot_of(plan, written)
             && let Some(entry) = shared.get_mut(slot)
@@ -20,10 +26,8 @@ pub(super) fn share(plan: &mut Plan) {
                 slots - 1
             }));
         }
-        for (slot, last) in last.iter().enumerate() {
-            if *last == Some(at)
-                && let Some(Some(place)) = shared.get(slot)
-            {
+        for slot in ending {
+            if let Some(Some(place)) = shared.get(slot) {
                 free.push(*place);
             }
         }
@@ -65,14 +69,14 @@ fn last_uses(plan: &Plan) -> Vec<Option<usize>> {
     last
 }
 
-fn slot_of(plan: &Plan, value: u32) -> Option<usize> {
+pub(super) fn slot_of(plan: &Plan, value: u32) -> Option<usize> {
     match plan.values.get(value as usize)?.place {
         Place::Slot(slot) => Some(slot as usize),
         _ => None,
     }
 }
 
-fn read(step: &Step) -> Vec<u32> {
+pub(super) fn read(step: &Step) -> Vec<u32> {
     match step {
         Step::Product { input, .. }
         | Step::Unary { input, .. }
@@ -90,7 +94,7 @@ fn read(step: &Step) -> Vec<u32> {
     }
 }
 
-fn written(step: &Step) -> u32 {
+pub(super) fn written(step: &Step) -> u32 {
     match step {
         Step::Product { output, .. }
         | Step::MatMul { output, .. }

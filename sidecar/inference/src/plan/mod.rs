@@ -84,7 +84,7 @@ pub struct Value {
 }
 
 /// What the elements of a value are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
 pub enum Kind {
     /// A byte, 0 or 1.
@@ -126,7 +126,7 @@ impl ArchivedKind {
 }
 
 /// Where the elements of a value are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub enum Place {
     /// The request's input of this index in the signature's order.
     Input(u32),

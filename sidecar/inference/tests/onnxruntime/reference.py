@@ -115,6 +115,7 @@ for name, kind, gates, attributes in [
     ("lstm", "LSTM", 4, {}),
     ("gru", "GRU", 3, {"linear_before_reset": 1}),
     ("gru_reset_first", "GRU", 3, {}),
+    ("rnn", "RNN", 1, {}),
 ]:
     write(name, [
         node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
@@ -124,6 +125,31 @@ for name, kind, gates, attributes in [
         weights("w", 1, 6 * gates, 3), weights("r", 1, 6 * gates, 6), weights("b", 1, 12 * gates),
         constant("zero", [0]), weights("w2", 6, 2), weights("b2", 2),
     ])
+
+write("lstm_both_ways", [
+    node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+    node("Transpose", ["h"], ["ht"], perm=[1, 0, 2]),
+    node("Transpose", ["c"], ["ct"], perm=[1, 0, 2]),
+    node("LSTM", ["t", "w", "r", "b", "", "ht", "ct"], ["ys"], hidden_size=6,
+         direction="bidirectional"),
+    node("Transpose", ["ys"], ["yt"], perm=[2, 0, 1, 3]), node("Reshape", ["yt", "join"], ["j"]),
+    node("MatMul", ["j", "w2"], ["m"]), node("Add", ["m", "b2"], ["y"]),
+], [floats("x", ["N", 7, 3]), floats("h", ["N", 2, 6]), floats("c", ["N", 2, 6])],
+    [floats("y", ["N", 7, 2])], [
+    weights("w", 2, 24, 3), weights("r", 2, 24, 6), weights("b", 2, 48),
+    constant("join", [0, 7, 12]), weights("w2", 12, 2), weights("b2", 2),
+])
+
+body = helper.make_graph([
+    node("Add", ["before", "piece"], ["sum"]), node("MatMul", ["sum", "w"], ["p"]),
+    node("Tanh", ["p"], ["after"]), node("Identity", ["after"], ["shown"]),
+], "body", [floats("before", ["N", 3]), floats("piece", ["N", 3])],
+    [floats("after", ["N", 3]), floats("shown", ["N", 3])], [weights("w", 3, 3)])
+write("scan", [
+    node("Scan", ["h", "x"], ["last", "all"], body=body, num_scan_inputs=1, scan_input_axes=[1],
+         scan_output_axes=[1], scan_input_directions=[1], scan_output_directions=[1]),
+], [floats("x", ["N", 7, 3]), floats("h", ["N", 3])],
+    [floats("all", ["N", 7, 3]), floats("last", ["N", 3])])
 
 heads = lambda of: [node("MatMul", ["x", f"w{of}"], [f"{of}0"]),
                     node("Reshape", [f"{of}0", "split"], [f"{of}1"])]

@@ -10,7 +10,7 @@ use inference::{
 };
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
-use crate::onnx::{self, Element, Is, Named};
+use crate::onnx::{self, Element, Is, Named, recurrent::Recurrent};
 
 /// Numbers that look random and are always the same (xorshift64*, Vigna 2016).
 pub struct Noise(u64);
@@ -55,6 +55,7 @@ impl Weights {
         let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 + u64::from(byte));
         let scale = match dims {
             [inner, _] => (1.0 / *inner as f32).sqrt(),
+            [1, _, inner] => (1.0 / *inner as f32).sqrt(),
             [_, inner @ ..] if !inner.is_empty() => {
                 (1.0 / inner.iter().product::<i64>() as f32).sqrt()
             }
@@ -64,11 +65,14 @@ impl Weights {
             Noise::of(seed).floats(count).iter().map(|it| it * scale).collect();
         if self.tuned > 0 {
             let mut noise = Noise::of(seed ^ (self.tuned << 20));
-            if let [inner, columns @ ..] = dims
-                && !columns.is_empty()
-            {
-                let columns = columns.iter().product::<i64>();
-                let inner = *inner;
+            let rows = match dims {
+                [1, inner, columns] => Some((*inner, *columns)),
+                [inner, columns @ ..] if !columns.is_empty() => {
+                    Some((*inner, columns.iter().product()))
+                }
+                _ => None,
+            };
+            if let Some((inner, columns)) = rows {
                 for _ in 0..2 {
                     let (down, up) = (noise.floats(inner as usize), noise.floats(columns as usize));
                     for (row, x) in numbers.chunks_mut(columns as usize).zip(&down) {
@@ -242,7 +246,61 @@ pub fn convolved(tuned: u64) -> ModelProto {
     )
 }
 
-pub const MODELS: [fn(u64) -> ModelProto; 4] = [mlp, lookup, attention, convolved];
+/// An LSTM whose last state is classified, and a GRU whose states all are, as frameworks write them: with
+/// the batch first outside, and second inside.
+fn recurrent(tuned: u64, of: Recurrent) -> ModelProto {
+    let mut weights = Weights::of(tuned);
+    weights.add("head", &[of.hidden, 2]);
+    weights.add("head_bias", &[2]);
+    let mut model = of.model(|name, dims| {
+        weights.add(name, dims);
+        weights.tensors.pop().unwrap()
+    });
+    let graph = model.graph.as_mut().unwrap();
+    for node in &mut graph.node {
+        for name in node.output.iter_mut().filter(|name| *name == "y") {
+            node.name = "make_states".to_owned();
+            *name = "states".to_owned();
+        }
+    }
+    graph.initializer.append(&mut weights.tensors);
+    let shape = if of.whole { vec![0, of.turns, of.hidden] } else { vec![0, of.hidden] };
+    graph.initializer.push(onnx::recurrent::integers("shape", &shape));
+    graph.node.extend(chain(&[
+        ("Reshape", &["states", "shape"], "flat"),
+        ("MatMul", &["flat", "head"], "o"),
+        ("Add", &["o", "head_bias"], "y"),
+    ]));
+    let mut shape = vec![Named("N"), Is(of.turns), Is(2)];
+    if !of.whole {
+        shape.remove(1);
+    }
+    graph.output = vec![onnx::value("y", Element::Float, &shape)];
+    model
+}
+
+pub fn lstm(tuned: u64) -> ModelProto {
+    recurrent(tuned, Recurrent { kind: "LSTM", whole: false, ..RECURRENT })
+}
+
+pub fn gru(tuned: u64) -> ModelProto {
+    recurrent(tuned, Recurrent { kind: "GRU", whole: true, ..RECURRENT })
+}
+
+const RECURRENT: Recurrent = Recurrent {
+    kind: "LSTM",
+    both_ways: false,
+    turns: 6,
+    input: 9,
+    hidden: 20,
+    has_bias: true,
+    has_states: false,
+    batch_first: false,
+    whole: false,
+    resets_behind: true,
+};
+
+pub const MODELS: [fn(u64) -> ModelProto; 6] = [mlp, lookup, attention, convolved, lstm, gru];
 
 pub fn base_of(model: fn(u64) -> ModelProto) -> Package {
     let options = Pack { with_source: false, ..Pack::default() };

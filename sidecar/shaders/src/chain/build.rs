@@ -5,6 +5,7 @@ use inference::plan::{ArchivedPlace, ArchivedStep};
 use super::{Access, Chain, Input, MOST_INPUTS, MOST_STEPS, Op, Source, expressions};
 use crate::{
     Limits, Run, Unsupported,
+    moves::row_major,
     operand::{At, Fixed, Kind, Operand},
     params::Params,
     window::Window,
@@ -190,6 +191,12 @@ struct Builder<'a, 'r> {
 
 impl Builder<'_, '_> {
     fn step(&mut self, step: &ArchivedStep) -> Result<(), Unsupported> {
+        if let ArchivedStep::Move { input, output, axes, starts } = step {
+            let axes: Vec<u32> = axes.iter().map(|it| it.to_native()).collect();
+            let starts = starts.iter().map(|it| self.run.dimension(it.to_native()));
+            let starts = starts.collect::<Result<Vec<_>, _>>()?;
+            return self.moved([input.to_native(), output.to_native()], &axes, &starts);
+        }
         let expression = expressions::of_step(self.run.plan, step)?;
         let to = step.operands().1;
         let target = self.run.operand(to)?;
@@ -208,6 +215,35 @@ impl Builder<'_, '_> {
         });
         self.ops.push((expression.text, arguments, scalar, expression.result));
         self.wrote(to, Value::Op(self.ops.len() - 1))
+    }
+
+    /// Elements of what lies there before, which are read where they are.
+    fn moved(
+        &mut self,
+        [input, output]: [u32; 2],
+        axes: &[u32],
+        starts: &[usize],
+    ) -> Result<(), Unsupported> {
+        let slot = self.slot(input);
+        if slot.is_some() && self.written.iter().any(|(it, _)| Some(*it) == slot) {
+            return Err(Unsupported::new("a part of what the same kernel computes"));
+        }
+        let target = self.run.operand(output)?;
+        if target.count != self.output.count {
+            return Err(Unsupported::new("steps of different sizes in one kernel"));
+        }
+        let read = Read::moved(self.run, self.run.operand(input)?, &target, axes, starts)?;
+        let value = self.read(read);
+        self.wrote(output, value)
+    }
+
+    /// What is read, once.
+    fn read(&mut self, read: Read) -> Value {
+        let found = self.reads.iter().position(|it| *it == read);
+        Value::Input(found.unwrap_or_else(|| {
+            self.reads.push(read);
+            self.reads.len() - 1
+        }))
     }
 
     fn slot(&self, value: u32) -> Option<u32> {
@@ -250,11 +286,7 @@ impl Builder<'_, '_> {
         } else {
             Read::repeated(self.run, operand, target)?
         };
-        let found = self.reads.iter().position(|it| *it == read);
-        Ok(Value::Input(found.unwrap_or_else(|| {
-            self.reads.push(read);
-            self.reads.len() - 1
-        })))
+        Ok(self.read(read))
     }
 }
 
@@ -262,6 +294,55 @@ impl Read {
     fn whole(operand: Operand) -> Self {
         let input = Input { kind: operand.kind, source: source(&operand.at), access: Access::Same };
         Self { input, operand, dims: vec![], strides: vec![] }
+    }
+
+    /// Read along `axes` of the operand, from `starts` on, as a move does.
+    fn moved(
+        run: &Run<'_>,
+        mut operand: Operand,
+        target: &Operand,
+        axes: &[u32],
+        starts: &[usize],
+    ) -> Result<Self, Unsupported> {
+        let unfit = || Unsupported::new("a move along dimensions that there are not");
+        let outside = || Unsupported::new("a move reads beyond its input");
+        if axes.len() != target.dims.len()
+            || !(starts.is_empty() || starts.len() == operand.dims.len())
+            || operand.kind != target.kind
+        {
+            return Err(unfit());
+        }
+        let along = row_major(&operand.dims);
+        let first = starts.iter().zip(&along).try_fold(0_usize, |first, (start, stride)| {
+            first.checked_add(start.checked_mul(*stride)?)
+        });
+        let first = first.ok_or_else(outside)?;
+        let mut last = Some(first);
+        let (mut dims, mut strides) = (vec![], vec![]);
+        for ((axis, dim), symbol) in axes.iter().zip(&target.dims).zip(&target.symbols) {
+            let stride = along.get(*axis as usize).copied().unwrap_or(0);
+            let reach = dim.saturating_sub(1).checked_mul(stride);
+            last = last.zip(reach).and_then(|(last, reach)| last.checked_add(reach));
+            if !run.is_always_one(*symbol) {
+                dims.push(*dim);
+                strides.push(stride);
+            }
+        }
+        if target.count > 0 && last.is_none_or(|last| last >= operand.count) {
+            return Err(outside());
+        }
+        if dims.is_empty() {
+            (dims, strides) = (vec![1], vec![0]);
+        }
+        let At::Arena(start) = operand.at else {
+            return Err(Unsupported::new("a constant that is moved in a kernel of elements"));
+        };
+        let words = if target.count > 0 { first * operand.kind.words() } else { 0 };
+        let start = u32::try_from(words).ok().and_then(|words| start.checked_add(words));
+        operand.at = At::Arena(start.ok_or_else(outside)?);
+        let access = Access::Strided(dims.len());
+        let input = Input { kind: operand.kind, source: Source::Arena, access };
+        Ok(Self { input, operand, dims, strides })
     }
 
     /// Read where a dimension of 1 is repeated. What is merged into one dimension is told by the plan

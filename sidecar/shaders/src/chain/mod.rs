@@ -5,7 +5,7 @@ mod expressions;
 mod functions;
 mod text;
 
-use inference::plan::{ArchivedPlan, ArchivedStep};
+use inference::plan::{ArchivedPlace, ArchivedPlan, ArchivedStep};
 
 pub(crate) use build::{Built, push_start, source};
 pub(crate) use functions::texts;
@@ -22,7 +22,8 @@ use crate::{
 pub(crate) const MOST_STEPS: usize = 24;
 pub(crate) const MOST_INPUTS: usize = 12;
 
-/// Steps that compute an element of what they write from single elements of what they read.
+/// Steps that compute an element of what they write from single elements of what they read. Those that
+/// move elements are no steps of it but say where it reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Chain {
     /// The operands that are read, each once. Values are numbered: these first, then what was
@@ -83,6 +84,13 @@ pub(crate) const fn is_elementwise(step: &ArchivedStep) -> bool {
             | ArchivedStep::Select { .. }
             | ArchivedStep::Cast { .. }
     )
+}
+
+/// Whether a step moves elements of what is no constant, which a chain then reads where they are.
+pub(crate) fn is_piece(plan: &ArchivedPlan, step: &ArchivedStep) -> bool {
+    let ArchivedStep::Move { input, .. } = step else { return false };
+    let place = plan.value(input.to_native()).map(|it| &it.place);
+    matches!(place, Some(ArchivedPlace::Slot(_) | ArchivedPlace::Input(_)))
 }
 
 /// Whether a step of elements has a kernel, its operands being of kinds that devices have.

@@ -2,7 +2,7 @@
 
 use inference::plan::MAX_RANK;
 
-use super::moved;
+use super::{join, moved};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,
     chain::{Source, bindings, load, push_start, source, store},
@@ -162,6 +162,16 @@ pub(super) fn concat(
     let row = along.checked_mul(inner).ok_or_else(unfit)?;
     let mut first = 0;
     let mut dispatches = vec![];
+    let mut lengths = inputs.iter().map(|it| {
+        let [rows, along, width] = run.operand(*it)?.around(axis, 1).ok_or_else(unfit)?;
+        Ok(if (rows, width) == (outer, inner) { along.checked_mul(width) } else { None })
+    });
+    if let Some(Some(length)) = lengths.next().transpose()?
+        && lengths.all(|it| it == Ok(Some(length)))
+        && let Some(dispatch) = join::dispatch(run, inputs, &to, [row, length], limits)?
+    {
+        return Ok(vec![dispatch]);
+    }
     for input in inputs {
         let from = run.operand(*input)?;
         let [rows, along, width] = from.around(axis, 1).ok_or_else(unfit)?;
@@ -180,7 +190,8 @@ pub(super) fn concat(
     if first == row { Ok(dispatches) } else { Err(unfit()) }
 }
 
-fn row_major(dims: &[usize]) -> Vec<usize> {
+/// How far apart elements are along each dimension.
+pub(crate) fn row_major(dims: &[usize]) -> Vec<usize> {
     let mut strides: Vec<usize> = dims
         .iter()
         .rev()

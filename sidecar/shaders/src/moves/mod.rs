@@ -2,12 +2,14 @@
 
 mod copy;
 mod gather;
+mod join;
 mod windows;
 
 use inference::plan::ArchivedStep;
 
-pub(crate) use copy::Copy;
+pub(crate) use copy::{Copy, row_major};
 pub(crate) use gather::Gather;
+pub(crate) use join::Join;
 pub(crate) use windows::Windows;
 
 use crate::{

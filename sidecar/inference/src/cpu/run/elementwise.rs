@@ -1,5 +1,6 @@
 //! Functions of elements.
 
+use kernels::Function;
 use rkyv::rend::u32_le;
 
 use super::{Fault, Operands, Shape, memory::written};
@@ -74,7 +75,7 @@ fn float(op: &ArchivedUnary, from: &[f32], to: &mut [f32]) -> Result<(), Fault> 
         Op::Round => map(from, to, f32::round),
         Op::RoundTiesEven => map(from, to, f32::round_ties_even),
         Op::Rsqrt => map(from, to, |x| x.sqrt().recip()),
-        Op::Sigmoid => map(from, to, sigmoid),
+        Op::Sigmoid => all(Function::Sigmoid, from, to),
         Op::Sign => map(from, to, |x| {
             if x > 0.0 {
                 1.0
@@ -84,18 +85,14 @@ fn float(op: &ArchivedUnary, from: &[f32], to: &mut [f32]) -> Result<(), Fault> 
                 x * 0.0
             }
         }),
-        Op::Silu => map(from, to, |x| x * sigmoid(x)),
+        Op::Silu => all(Function::Silu, from, to),
         Op::Sin => map(from, to, f32::sin),
         Op::Sinh => map(from, to, f32::sinh),
         Op::Sqrt => map(from, to, f32::sqrt),
         Op::Square => map(from, to, |x| x * x),
         Op::Tan => map(from, to, f32::tan),
-        Op::Tanh => map(from, to, f32::tanh),
+        Op::Tanh => all(Function::Tanh, from, to),
     }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// The error function, by Abramowitz and Stegun's 7.1.26 in double precision: within 1.5e-7.
@@ -107,6 +104,14 @@ fn erf(x: f32) -> f32 {
             + t * (-0.284_496_736
                 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     (x.signum() * (1.0 - polynomial * (-x * x).exp())) as f32
+}
+
+fn all(function: Function, from: &[f32], to: &mut [f32]) -> Result<(), Fault> {
+    if from.len() != to.len() {
+        return Err(UNFIT);
+    }
+    function.map(from, to);
+    Ok(())
 }
 
 fn map<T: Copy>(from: &[T], to: &mut [T], function: impl Fn(T) -> T) -> Result<(), Fault> {

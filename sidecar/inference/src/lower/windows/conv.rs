@@ -1,5 +1,7 @@
 //! Convolutions.
 
+use std::ops::Range;
+
 use tract_onnx::{
     prelude::{OutletId, TDim, TypedNode},
     tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec},
@@ -20,6 +22,7 @@ const MOST_GROUPS: usize = 64;
 
 /// A convolution's input with its channels behind everything else, and what becomes of it.
 struct Convolved {
+    node: usize,
     input: u32,
     geometry: Geometry,
     /// The dimensions of the input but the channels: how the window moves along them.
@@ -66,7 +69,7 @@ impl Lowering<'_> {
             && self.is_relu(reader, outlet)
         {
             (made, relu) = (OutletId::new(reader.id, 0), true);
-            self.done.insert(reader.id);
+            self.scope.done.insert(reader.id);
         }
         let columns = outputs.checked_div(op.group).unwrap_or(0);
         let in_group = [&[columns], dims.get(1..).unwrap_or_default()].concat();
@@ -76,13 +79,14 @@ impl Lowering<'_> {
             let first = group * columns;
             let each = inputs * size;
             let numbers = numbers.get(first * each..(first + columns) * each).unwrap_or_default();
-            let weights = Weights {
+            let matrix = self.matrix_of((of.node, group), || Weights {
                 inner: each,
                 columns,
                 numbers: permuted(numbers, &in_group, &order),
                 bias: bias.as_ref().and_then(|it| Some(it.get(first..first + columns)?.to_vec())),
-            };
-            products.push(self.product_of(&of, group * inputs, *inputs, weights, relu)?);
+            });
+            let channels = group * inputs..(group + 1) * inputs;
+            products.push(self.product_of(&of, channels, (matrix, columns), relu)?);
         }
         let product = match &*products {
             [only] => *only,
@@ -118,7 +122,7 @@ impl Lowering<'_> {
         let shape = outer.iter().filter_map(|at| shape.get(*at).cloned()).collect();
         let outer = outer.iter().enumerate();
         let outer = outer.map(|(axis, at)| geometry.along(*at, axis)).collect();
-        Ok(Convolved { input, geometry, outer, shape })
+        Ok(Convolved { node: to.node, input, geometry, outer, shape })
     }
 
     /// The value of an outlet with its channels behind everything else. Its elements stay so.
@@ -143,20 +147,19 @@ impl Lowering<'_> {
     fn product_of(
         &mut self,
         of: &Convolved,
-        first: usize,
-        channels: usize,
-        weights: Weights,
+        channels: Range<usize>,
+        (matrix, columns): (u32, usize),
         relu: bool,
     ) -> Because<u32> {
         let kernel = of.geometry.kernel.iter().map(|it| TDim::Val(*it as i64)).collect::<Vec<_>>();
-        let shown = [&*of.shape, &*kernel, &[TDim::Val(channels as i64)]].concat();
+        let shown = [&*of.shape, &*kernel, &[TDim::Val(channels.len() as i64)]].concat();
         let shown = self.in_slot(Kind::F32, &shown)?;
         let mut along = of.outer.clone();
         for tap in of.taps()? {
             along.push(Along { axis: tap.axis, stride: tap.stride, start: 0 });
         }
         let axis = of.outer.len() as u32;
-        along.push(Along { axis, stride: 1, start: first as i64 });
+        along.push(Along { axis, stride: 1, start: channels.start as i64 });
         self.step(Step::Window {
             op: Windowed::Copy,
             input: of.input,
@@ -166,9 +169,8 @@ impl Lowering<'_> {
             taps: vec![],
             fill: 0.0,
         });
-        let output = [&*of.shape, &[TDim::Val(weights.columns as i64)]].concat();
+        let output = [&*of.shape, &[TDim::Val(columns as i64)]].concat();
         let output = self.in_slot(Kind::F32, &output)?;
-        let matrix = self.matrix(weights);
         self.step(Step::Product { input: shown, matrix, output, relu });
         Ok(output)
     }
@@ -185,7 +187,7 @@ impl Lowering<'_> {
         let channels = weights.len() / of.geometry.kernel.iter().product::<usize>().max(1);
         let channels = TDim::Val(channels as i64);
         let shape = [&*kernel, std::slice::from_ref(&channels)].concat();
-        let weights = self.made_constant(&shape, weights)?;
+        let weights = self.made_constant((of.node, 0), &shape, weights)?;
         let axes = of.geometry.channels_last();
         let output = [&*of.shape, std::slice::from_ref(&channels)].concat();
         let mut value = self.in_slot(Kind::F32, &output)?;
@@ -206,7 +208,7 @@ impl Lowering<'_> {
             if let Some(last) = shape.last_mut() {
                 *last = channels;
             }
-            let right = self.made_constant(&shape, &bias)?;
+            let right = self.made_constant((of.node, 1), &shape, &bias)?;
             let sum = self.in_slot(Kind::F32, &output)?;
             self.step(Step::Binary { op: Binary::Add, left: value, right, output: sum });
             value = sum;

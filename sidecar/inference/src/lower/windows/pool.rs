@@ -39,7 +39,7 @@ impl Lowering<'_> {
             numbers = numbers.iter().flat_map(|it| along.iter().map(move |by| it * by)).collect();
         }
         let numbers: Vec<f32> = numbers.iter().map(|it| it.recip()).collect();
-        let right = self.made_constant(&shape, &numbers)?;
+        let right = self.made_constant((node.id, 0), &shape, &numbers)?;
         let shape = self.shape_in(outlet, &sum.axes)?;
         let output = self.in_slot(Kind::F32, &shape)?;
         self.step(Step::Binary { op: Binary::Mul, left: sum.value, right, output });
