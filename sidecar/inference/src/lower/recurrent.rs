@@ -103,9 +103,10 @@ impl Lowering<'_> {
         let of_input = self.gate(cell, input, 2)?;
         let new = self.of_two(cell, Binary::Add, of_input, of_state)?;
         let new = self.of_one(cell, Unary::Tanh, new)?;
+        // In this order the last one writes no slot of what the gates are read from, and all are one kernel.
+        let back = self.of_two(cell, Binary::Sub, before, new)?;
         let update = self.both(cell, [input, state], 0)?;
         let update = self.of_one(cell, Unary::Sigmoid, update)?;
-        let back = self.of_two(cell, Binary::Sub, before, new)?;
         let back = self.of_two(cell, Binary::Mul, update, back)?;
         self.of_two(cell, Binary::Add, new, back)
     }
