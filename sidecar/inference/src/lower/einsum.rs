@@ -7,7 +7,8 @@ use tract_onnx::{
 
 use super::{
     Weights,
-    graph::{Because, Lowering, View},
+    graph::{Because, Lowering},
+    views::View,
 };
 use crate::plan::{Kind, Step};
 

@@ -9,6 +9,7 @@ mod einsum;
 mod graph;
 mod nodes;
 mod slots;
+mod views;
 mod windows;
 
 use tract_onnx::prelude::TypedModel;
