@@ -116,7 +116,7 @@ impl Cold {
         loop {
             sleep(COLD_AFTER).await;
             let Some(cold) = cold.upgrade() else { return };
-            let Some(models) = cold.lock().to_tell() else { return };
+            let Some(models) = cold.lock().next_to_tell() else { return };
             let told = spawn_blocking(move || {
                 for model in models {
                     if let Err(error) = model.artifact().give_up_pages() {
@@ -157,7 +157,7 @@ impl State {
     }
 
     /// Models whose pages are to be given up now; none, and no telling any more, where all were.
-    fn to_tell(&mut self) -> Option<Vec<Arc<Loaded>>> {
+    fn next_to_tell(&mut self) -> Option<Vec<Arc<Loaded>>> {
         let now = Instant::now();
         let mut models = vec![];
         let mut is_left = false;

@@ -7,7 +7,8 @@ use tract_onnx::{
 
 use super::{
     Weights,
-    graph::{Because, Lowering, View},
+    graph::{Because, Lowering},
+    views::View,
 };
 use crate::plan::{Kind, Step};
 
@@ -181,8 +182,9 @@ impl Lowering<'_> {
             (outlet, last) = (OutletId::new(reader.id, 0), reader);
             self.scope.done.insert(reader.id);
         }
-        // What is added behind something else may as well be added at once.
-        if let Some(sum) = self.only_reader(last)
+        // What is added behind something else, as to the gates of a loop, may as well be added at once.
+        if self.work > 0
+            && let Some(sum) = self.only_reader(last)
             && self.is_sum_with(sum, outlet)
             && let Some(later) = self.only_reader(sum)
             && !self.scope.passing.contains_key(&later.id)

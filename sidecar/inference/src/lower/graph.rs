@@ -7,7 +7,7 @@ use tract_onnx::{
     tract_core::ops::{konst::Const, source::TypedSource},
 };
 
-use super::{Lowered, NoPlan, Weights, slots, tidy};
+use super::{Lowered, NoPlan, Weights, slots, tidy, views::View};
 use crate::plan::{
     Dimension, Kind, MAX_RANK, Matrix, Place, Plan, Step, SymbolSource, Term, Value, WeightKind,
 };
@@ -18,14 +18,6 @@ pub(super) type Because<T> = Result<T, String>;
 const CONSTANT_ALIGNMENT: usize = 64;
 /// How deep an expression of dimensions may be, so that no file overflows the stack.
 const MAX_DEPTH: usize = 64;
-
-/// A tensor whose dimensions lie in another order: dimension `i` of the outlet is dimension `axes[i]` of
-/// the value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) value: u32,
-    pub(super) axes: Vec<usize>,
-}
 
 pub(super) struct Lowering<'m> {
     pub(super) model: &'m TypedModel,
@@ -42,8 +34,8 @@ pub(super) struct Lowering<'m> {
 /// What is known of the nodes of a model: of the graph, or of a loop's body.
 #[derive(Default)]
 pub(super) struct Scope {
-    values: HashMap<OutletId, u32>,
-    views: HashMap<OutletId, View>,
+    pub(super) values: HashMap<OutletId, u32>,
+    pub(super) views: HashMap<OutletId, View>,
     /// Nodes that are part of a step of an earlier one.
     pub(super) done: HashSet<usize>,
     /// Nodes that are their first operand: what they add is part of an earlier step.
@@ -109,9 +101,15 @@ impl<'m> Lowering<'m> {
             })?;
             self.plan.outputs.push(value);
         }
-        tidy::tidy(&mut self.plan);
+        // Plans without loops stay as they always were: changes of packages of earlier releases fit them.
+        let has_loops = self.work > 0;
+        if has_loops {
+            tidy::tidy(&mut self.plan);
+        }
         slots::share(&mut self.plan);
-        tidy::merge_values(&mut self.plan);
+        if has_loops {
+            tidy::merge_values(&mut self.plan);
+        }
         Ok(Lowered { plan: self.plan, constants: self.constants, matrices: self.matrices })
     }
 
@@ -183,71 +181,6 @@ impl<'m> Lowering<'m> {
         matrix
     }
 
-    /// How an outlet's elements lie: in another order of dimensions, where they were left in one.
-    pub(super) fn view(&mut self, outlet: OutletId) -> Because<View> {
-        if let Some(view) = self.scope.views.get(&outlet) {
-            return Ok(view.clone());
-        }
-        let axes = (0..self.shape_of(outlet)?.len()).collect();
-        Ok(View { value: self.value(outlet)?, axes })
-    }
-
-    /// Whether an outlet's elements lie in another order than its dimensions.
-    pub(super) fn is_viewed(&self, outlet: OutletId) -> bool {
-        self.scope.views.contains_key(&outlet)
-    }
-
-    /// Leaves an outlet's elements in another order; they are put in theirs where that is asked for.
-    pub(super) fn is_view(&mut self, outlet: OutletId, view: View) {
-        if view.axes.is_sorted() {
-            self.scope.values.insert(outlet, view.value);
-        } else {
-            self.scope.views.insert(outlet, view);
-        }
-    }
-
-    /// The dimensions of an outlet's value in a view.
-    pub(super) fn shape_in(&self, outlet: OutletId, axes: &[usize]) -> Because<Vec<TDim>> {
-        let shape = self.shape_of(outlet)?;
-        let mut within = shape.clone();
-        for (dim, at) in shape.into_iter().zip(axes) {
-            *within.get_mut(*at).ok_or("a view of other dimensions")? = dim;
-        }
-        Ok(within)
-    }
-
-    fn unviewed(&mut self, outlet: OutletId, view: &View) -> Because<u32> {
-        let shape = self.shape_of(outlet)?;
-        let one = TDim::Val(1);
-        let wide = shape.iter().zip(&view.axes).filter(|(dim, _)| **dim != one);
-        if wide.map(|(_, axis)| axis).is_sorted() {
-            return self.reshaped(view.value, &shape);
-        }
-        let output = self.in_slot(self.kind_of(outlet)?, &shape)?;
-        let axes = view.axes.iter().map(|at| *at as u32).collect();
-        self.step(Step::Move { input: view.value, output, axes, starts: vec![] });
-        Ok(output)
-    }
-
-    /// An outlet's value with its dimensions in the order of a view, where no element need be moved.
-    pub(super) fn in_order(&mut self, outlet: OutletId, axes: &[usize]) -> Because<Option<u32>> {
-        if self.scope.views.get(&outlet).is_some_and(|it| it.axes == axes) {
-            return Ok(self.scope.views.get(&outlet).map(|it| it.value));
-        }
-        let shape = self.shape_of(outlet)?;
-        let one = TDim::Val(1);
-        let wide = shape.iter().zip(axes).filter(|(dim, _)| **dim != one);
-        if self.is_viewed(outlet)
-            || shape.len() != axes.len()
-            || !wide.map(|(_, axis)| axis).is_sorted()
-        {
-            return Ok(None);
-        }
-        let shape = self.shape_in(outlet, axes)?;
-        let value = self.value(outlet)?;
-        self.reshaped(value, &shape).map(Some)
-    }
-
     /// The tensor behind an outlet that is constant.
     pub(super) fn constant(&self, outlet: OutletId) -> Option<&'m Tensor> {
         let node = self.model.node(outlet.node);
@@ -285,35 +218,6 @@ impl<'m> Lowering<'m> {
         let value = self.in_slot(kind, &shape)?;
         self.scope.values.insert(outlet, value);
         Ok(value)
-    }
-
-    /// As [`Lowering::written`], in the order of a view.
-    pub(super) fn written_in(&mut self, outlet: OutletId, axes: &[usize]) -> Because<u32> {
-        let (kind, shape) = (self.kind_of(outlet)?, self.shape_in(outlet, axes)?);
-        let value = self.in_slot(kind, &shape)?;
-        self.is_view(outlet, View { value, axes: axes.to_vec() });
-        Ok(value)
-    }
-
-    /// The values of some operands and the order in which they lie: that of the first that lies in
-    /// another than its dimensions, where none need be moved for it.
-    pub(super) fn alike(
-        &mut self,
-        outlets: &[OutletId],
-    ) -> Because<(Vec<u32>, Option<Vec<usize>>)> {
-        let viewed =
-            outlets.iter().find_map(|it| self.scope.views.get(it)).map(|it| it.axes.clone());
-        if let Some(axes) = viewed {
-            let mut values = vec![];
-            for outlet in outlets {
-                values.extend(self.in_order(*outlet, &axes)?);
-            }
-            if values.len() == outlets.len() {
-                return Ok((values, Some(axes)));
-            }
-        }
-        let values = outlets.iter().map(|it| self.value(*it)).collect::<Because<_>>()?;
-        Ok((values, None))
     }
 
     pub(super) fn in_slot(&mut self, kind: Kind, shape: &[TDim]) -> Because<u32> {

@@ -13,6 +13,7 @@ mod recurrent;
 mod scan;
 mod slots;
 mod tidy;
+mod views;
 mod windows;
 
 use tract_onnx::prelude::TypedModel;

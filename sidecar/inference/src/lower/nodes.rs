@@ -18,7 +18,10 @@ use tract_onnx::{
     },
 };
 
-use super::graph::{Because, Lowering, View, is_source, kind, scalar};
+use super::{
+    graph::{Because, Lowering, is_source, kind, scalar},
+    views::View,
+};
 use crate::{
     operators::Category,
     plan::{Binary, Kind, Reduction, Step, Unary},

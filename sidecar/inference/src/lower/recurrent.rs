@@ -160,6 +160,7 @@ impl Lowering<'_> {
         if !(1..=MOST_TURNS).contains(&turns) {
             return Err(format!("expected 1 to {MOST_TURNS} turns, found {turns}"));
         }
+        self.work = self.work.saturating_add(turns);
         let hidden = TDim::from(op.hidden);
         let gates = TDim::from(op.hidden.saturating_mul(3));
         let cell =

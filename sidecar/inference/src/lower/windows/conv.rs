@@ -12,7 +12,8 @@ use crate::{
     lower::{
         Weights,
         einsum::permuted,
-        graph::{Because, Lowering, View},
+        graph::{Because, Lowering},
+        views::View,
     },
     plan::{Along, Binary, Kind, Step, Tap, Windowed},
 };

@@ -19,7 +19,10 @@ use tract_onnx::{
     },
 };
 
-use super::graph::{Because, Lowering, View};
+use super::{
+    graph::{Because, Lowering},
+    views::View,
+};
 use crate::plan::{Along, Kind, Step, Tap, Windowed};
 
 /// Integers up to this are 32-bit floats.

@@ -7,7 +7,10 @@ use tract_onnx::{
 
 use super::{Geometry, moves};
 use crate::{
-    lower::graph::{Because, Lowering, View},
+    lower::{
+        graph::{Because, Lowering},
+        views::View,
+    },
     plan::{Binary, Kind, Step, Windowed},
 };
 
