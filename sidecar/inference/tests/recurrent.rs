@@ -275,6 +275,10 @@ fn loops_in_loops_make_no_plan_without_end() {
     for depth in [2, 3, 5] {
         let because = unplanned(&nested(depth, 200));
         assert!(because.contains("loops of more than 32768 nodes"), "{because}");
+        // Where there is no plan, tract is not asked either.
+        let onnx = onnx::bytes(&nested(depth, 200));
+        let refused = CpuBackend::default().load(&Mapped::copied(&onnx).unwrap()).err().unwrap();
+        assert!(refused.to_string().contains("no loop in the loop"), "{refused}");
     }
 }
 

@@ -11,8 +11,7 @@ bound the difference by a small multiple of sqrt(n) u sum |terms|, for n terms a
 A device may take numbers under 2^-126 for 0: where that makes another answer, none is asked for.
 
 Not asked, since the engine is known to answer otherwise, on a CPU and on a device: Relu and HardSigmoid of
-what is not a number, which are a number here; Softplus beyond 88, and LogSoftmax of numbers that are further
-apart than that, which are made of powers that overflow here.
+what is not a number, which are a number here.
 """
 
 import json
@@ -165,10 +164,9 @@ def matmul():
 def softmax():
     graph, rank = Graph(), int(random.integers(2, 5))
     operator = among("Softmax", "Softmax", "LogSoftmax")
-    log = operator == "LogSoftmax"
-    x = floats([upto(9), *shape(rank - 1, 40)], 0, 3 if log else among(1, 30))
+    x = floats([upto(9), *shape(rank - 1, 40)], 0, among(1, 30, 200))
     axis = int(random.integers(1, rank)) - among(0, rank)
-    masked = random.random(x.shape) < among(0, 0 if log else 0.3)
+    masked = random.random(x.shape) < among(0, 0.3)
     # A line of which nothing is left is not a number.
     x = numpy.where(masked & (numpy.cumsum(masked, axis) < x.shape[axis]), numpy.float32(-numpy.inf), x)
     x = numpy.where(random.random(x.shape) < among(0, 0, 0.01), numpy.float32(numpy.nan), x)
@@ -305,7 +303,7 @@ FUNCTIONS = {
     "Abs": (0, 9), "Neg": (0, 9), "Floor": (0, 9), "Ceil": (0, 9), "Round": (0, 9), "Sign": (0, 9), "Relu": (0, 9),
     "Sqrt": (2, 9), "Reciprocal": (4, 9), "Exp": (24, 9), "Log": (16, 9), "Erf": (16, 3), "Tanh": (16, 9),
     "Sigmoid": (16, 9), "Sin": (16, 3), "Cos": (16, 3), "Tan": (64, 1), "Atan": (16, 9), "Asin": (32, 0.5),
-    "Acos": (16, 0.5), "Sinh": (32, 3), "Cosh": (32, 3), "Asinh": (32, 9), "Softplus": (32, 9), "Elu": (32, 3),
+    "Acos": (16, 0.5), "Sinh": (32, 3), "Cosh": (32, 3), "Asinh": (32, 9), "Softplus": (32, 200), "Elu": (32, 3),
     "LeakyRelu": (2, 9), "HardSigmoid": (4, 9), "HardSwish": (4, 9), "Softsign": (4, 9),
 }
 # Near 0 they are another for what is taken for 0.
@@ -318,8 +316,6 @@ def function(operator=None):
     graph, x = Graph(), floats([upto(70), upto(70)], 0.1, around, operator not in STEEP)
     if operator in ("Relu", "HardSigmoid"):
         x = numpy.nan_to_num(x, nan=-1)
-    elif operator == "Softplus":
-        x = numpy.clip(x, -80, 80)
     write("function", graph, graph.do(operator, graph.input(x)), 2 * units * UNIT, units * UNIT + LEAST_NORMAL)
 
 

@@ -35,6 +35,7 @@ pub(super) fn mend(graph: &mut GraphProto) -> Result<(), LoadError> {
         match (node.op_type.as_str(), float(&node, "alpha")) {
             ("Swish", Some(alpha)) => nodes.extend(swish(&node, at, alpha).into_iter().flatten()),
             ("Celu", Some(alpha)) => nodes.extend(celu(&node, at, alpha).into_iter().flatten()),
+            ("Softplus", _) => nodes.extend(softplus(&node, at).into_iter().flatten()),
             _ => nodes.push(node),
         }
     }
@@ -102,6 +103,26 @@ fn celu(node: &NodeProto, at: usize, alpha: f32) -> Option<[NodeProto; 5]> {
         operator("Div", &[x, &alike], &scaled),
         operator("Elu", &[&scaled], &unit),
         operator("Mul", &[&unit, &alike], y),
+    ])
+}
+
+/// `max(0, x) + ln(1 + exp(-|x|))`, which is `ln(1 + exp(x))` with no power that overflows.
+fn softplus(node: &NodeProto, at: usize) -> Option<[NodeProto; 9]> {
+    let (x, y) = (node.input.first()?, node.output.first()?);
+    let name = |what: &str| format!("bulkhead.{at}.softplus.{what}");
+    let (one, size, less) = (name("one"), name("size"), name("less"));
+    let (power, sum, rest, above) = (name("power"), name("sum"), name("rest"), name("above"));
+    let [given, cast] = number(1.0, x, &name("given"), &one);
+    Some([
+        given,
+        cast,
+        operator("Abs", &[x], &size),
+        operator("Neg", &[&size], &less),
+        operator("Exp", &[&less], &power),
+        operator("Add", &[&power, &one], &sum),
+        operator("Log", &[&sum], &rest),
+        operator("Relu", &[x], &above),
+        operator("Add", &[&above, &rest], y),
     ])
 }
 

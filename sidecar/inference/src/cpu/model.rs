@@ -8,7 +8,7 @@ use tract_onnx::{
         SpecialOps, Symbol, SymbolValues, TDim, TractError, TypedFact, TypedModel,
         TypedRunnableModel, multithread,
     },
-    tract_core::ops::{cast::cast, konst::Const},
+    tract_core::ops::{cast::cast, konst::Const, scan::Scan},
 };
 
 use super::{
@@ -64,6 +64,7 @@ impl CpuModel {
         workspaces: Arc<Workspaces>,
     ) -> Result<Self, LoadError> {
         let Typed { graph: mut typed, mut signature } = Typed::read(onnx)?;
+        refuse_loops_in_loops(&typed)?;
         attempt(|| edges::put_right(&mut typed))?;
         let max_batch = batch_within(&typed, limits)?;
         let (optimised, unoptimised) = match attempt(|| typed.clone().into_optimized()) {
@@ -126,6 +127,22 @@ impl Model for CpuModel {
     fn unoptimised(&self) -> Option<&str> {
         self.unoptimised.as_deref()
     }
+}
+
+/// A loop in a loop goes on in tract where it ended in the turn before, and not from its first state.
+fn refuse_loops_in_loops(model: &TypedModel) -> Result<(), LoadError> {
+    for node in model.nodes() {
+        let Some(outer) = node.op_as::<Scan>() else { continue };
+        if outer.body.nodes().iter().any(|inner| inner.op_is::<Scan>()) {
+            let detail = format!(
+                "expected no loop in the loop `{}`, found one: its sequences need lengths that are \
+                 fixed, and a package",
+                node.name
+            );
+            return Err(LoadError::Graph { detail: shortened(&detail) });
+        }
+    }
+    Ok(())
 }
 
 /// Runs a step of tract's that a hostile file could make fail in any way.

@@ -210,6 +210,7 @@ impl<'m> Lowering<'m> {
     /// Forgets what some outlets are.
     pub(super) fn forget(&mut self, which: impl Fn(&OutletId) -> bool) {
         self.scope.values.retain(|outlet, _| !which(outlet));
+        self.scope.views.retain(|outlet, _| !which(outlet));
     }
 
     /// A value of an outlet's kind and shape in a slot of its own, for a step to write.

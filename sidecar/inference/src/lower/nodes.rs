@@ -107,8 +107,18 @@ impl Lowering<'_> {
                 return Err("of another kind than 32-bit floats".to_owned());
             }
             let (axis, axes) = range(&op.axes)?;
-            let log = op.kind == SoftmaxKind::LogSoftmax;
-            let output = self.written(outlet)?;
+            let mut log = op.kind == SoftmaxKind::LogSoftmax;
+            let mut made = outlet;
+            // Where it is the logarithm that is wanted, numbers that are far below the largest have one.
+            if !log
+                && let Some(reader) = self.only_reader(node)
+                && let Some(ElementWiseOp(function, _)) = reader.op_as::<ElementWiseOp>()
+                && function.name() == "Ln"
+            {
+                self.scope.done.insert(reader.id);
+                (made, log) = (OutletId::new(reader.id, 0), true);
+            }
+            let output = self.written(made)?;
             Step::Softmax { input, output, axis, axes, log }
         } else if let Some(op) = node.op_as::<RmsNorm>() {
             let epsilon = scalar::<f32>(&op.eps).ok_or("an epsilon that is no 32-bit float")?;
