@@ -316,6 +316,9 @@ def function(operator=None):
     graph, x = Graph(), floats([upto(70), upto(70)], 0.1, around, operator not in STEEP)
     if operator in ("Relu", "HardSigmoid"):
         x = numpy.nan_to_num(x, nan=-1)
+    elif operator == "Softsign":
+        # A divisor beyond 2^126 may have a reciprocal of 0.
+        x = numpy.clip(x, -1e30, 1e30)
     write("function", graph, graph.do(operator, graph.input(x)), 2 * units * UNIT, units * UNIT + LEAST_NORMAL)
 
 
