@@ -1,6 +1,9 @@
 //! A device, models, and what they are asked.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use artifact::Mapped;
 use gpu::{Choice, Device, GpuBackend, Mode, PlacedModel, Settings};
@@ -15,7 +18,9 @@ use crate::onnx;
 pub fn settings() -> Settings {
     let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
     let choice: Choice = name.parse().unwrap();
-    Settings { choice, budget_bytes: 512 << 20, ..Settings::default() }
+    // What computes on a processor with other work takes long, and does not hang.
+    let hang_after = Duration::from_secs(120);
+    Settings { choice, budget_bytes: 512 << 20, hang_after, ..Settings::default() }
 }
 
 /// A device for every test that leaves it as it is.

@@ -1,6 +1,9 @@
 //! Plans of a few steps, as packages, on the CPU and on a device.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use artifact::{Header, Mapped, PackageBuilder, SectionKind, Tensor as TensorHeader};
 use gpu::{Choice, Device, GpuBackend, Mode, PlacedModel, Settings};
@@ -247,7 +250,9 @@ fn backend(device: &Device) -> GpuBackend {
 pub fn settings() -> Settings {
     let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
     let choice: Choice = name.parse().unwrap();
-    Settings { choice, budget_bytes: 512 << 20, ..Settings::default() }
+    // What computes on a processor with other work takes long, and does not hang.
+    let hang_after = Duration::from_secs(300);
+    Settings { choice, budget_bytes: 512 << 20, hang_after, ..Settings::default() }
 }
 
 /// A device of a test's own.

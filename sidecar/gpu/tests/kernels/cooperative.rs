@@ -1,7 +1,5 @@
 //! Products by cooperative matrices, where a device has them. Mesa's llvmpipe has since its release 26.
 
-use std::time::Duration;
-
 use gpu::{Device, Settings};
 use half::f16;
 use inference::{
@@ -19,9 +17,7 @@ use crate::{
 };
 
 fn device() -> Option<Device> {
-    // llvmpipe compiles a kernel when it first runs it, and takes long for these.
-    let hang_after = Duration::from_secs(300);
-    let device = open(Settings { cooperative_matrices: true, hang_after, ..settings() })?;
+    let device = open(Settings { cooperative_matrices: true, ..settings() })?;
     if !device.adapter().has_cooperative_matrices {
         eprintln!("SKIPPED: {} has no cooperative matrices", device.adapter());
         return None;
