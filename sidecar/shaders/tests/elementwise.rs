@@ -43,24 +43,6 @@ const UNARIES: [Unary; 35] = [
     Unary::Tanh,
     Unary::Pow(-1.0),
 ];
-const BINARIES: [Binary; 16] = [
-    Binary::Add,
-    Binary::And,
-    Binary::Div,
-    Binary::Equal,
-    Binary::Greater,
-    Binary::GreaterEqual,
-    Binary::Less,
-    Binary::LessEqual,
-    Binary::Max,
-    Binary::Min,
-    Binary::Mul,
-    Binary::NotEqual,
-    Binary::Or,
-    Binary::Pow,
-    Binary::Sub,
-    Binary::Xor,
-];
 const KINDS: [Kind; 4] = [Kind::Bool, Kind::I32, Kind::I64, Kind::F32];
 
 #[test]
@@ -77,7 +59,7 @@ fn every_function_of_one_number_is_a_shader() {
 #[test]
 fn every_function_of_two_numbers_is_a_shader_or_says_why_not() {
     let mut made = 0;
-    for op in BINARIES {
+    for op in Binary::ALL {
         for kind in KINDS {
             for result in [kind, Kind::Bool] {
                 let mut case = Case::new();

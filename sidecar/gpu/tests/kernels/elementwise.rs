@@ -92,39 +92,11 @@ fn functions_of_one_number_are_the_cpus() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-const BINARIES: [Binary; 16] = [
-    Binary::Add,
-    Binary::And,
-    Binary::Div,
-    Binary::Equal,
-    Binary::Greater,
-    Binary::GreaterEqual,
-    Binary::Less,
-    Binary::LessEqual,
-    Binary::Max,
-    Binary::Min,
-    Binary::Mul,
-    Binary::NotEqual,
-    Binary::Or,
-    Binary::Pow,
-    Binary::Sub,
-    Binary::Xor,
-];
-
 #[test]
 fn functions_of_two_numbers_are_the_cpus() {
     let Some(device) = device() else { return };
-    for op in BINARIES {
-        let compares = matches!(
-            op,
-            Binary::Equal
-                | Binary::Greater
-                | Binary::GreaterEqual
-                | Binary::Less
-                | Binary::LessEqual
-                | Binary::NotEqual
-        );
-        let logic = matches!(op, Binary::And | Binary::Or | Binary::Xor);
+    for op in Binary::ALL {
+        let (compares, logic) = (op.compares(), op.is_logical());
         for kind in [Kind::F32, Kind::I64, Kind::Bool] {
             let fits = match kind {
                 Kind::F32 => !logic,

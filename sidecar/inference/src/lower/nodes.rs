@@ -301,16 +301,7 @@ impl Lowering<'_> {
         let outlet = OutletId::new(node.id, 0);
         let (kind, other, result) =
             (self.kind_of(left)?, self.kind_of(right)?, self.kind_of(outlet)?);
-        let compares = matches!(
-            op,
-            Binary::Equal
-                | Binary::Greater
-                | Binary::GreaterEqual
-                | Binary::Less
-                | Binary::LessEqual
-                | Binary::NotEqual
-        );
-        let logic = matches!(op, Binary::And | Binary::Or | Binary::Xor);
+        let (compares, logic) = (op.compares(), op.is_logical());
         let fits = kind == other
             && match kind {
                 Kind::F32 => !logic,

@@ -319,6 +319,46 @@ pub enum Binary {
     Xor,
 }
 
+impl Binary {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Add,
+        Self::And,
+        Self::Div,
+        Self::Equal,
+        Self::Greater,
+        Self::GreaterEqual,
+        Self::Less,
+        Self::LessEqual,
+        Self::Max,
+        Self::Min,
+        Self::Mul,
+        Self::NotEqual,
+        Self::Or,
+        Self::Pow,
+        Self::Sub,
+        Self::Xor,
+    ];
+
+    /// Whether it tells of two numbers how one is to the other: Bool, whatever they are.
+    pub const fn compares(self) -> bool {
+        matches!(
+            self,
+            Self::Equal
+                | Self::Greater
+                | Self::GreaterEqual
+                | Self::Less
+                | Self::LessEqual
+                | Self::NotEqual
+        )
+    }
+
+    /// Whether it is of Bool alone.
+    pub const fn is_logical(self) -> bool {
+        matches!(self, Self::And | Self::Or | Self::Xor)
+    }
+}
+
 /// What is taken of many numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Reduction {

@@ -2,11 +2,11 @@
 
 use inference::plan::MAX_RANK;
 
-use super::{join, moved};
+use super::{for_each, join, moved};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,
-    chain::{Source, bindings, load, push_start, source, store},
-    dispatch::{GROUP, Kernel, groups_in_line},
+    chain::{Source, load, push_start, source, store},
+    dispatch::{Kernel, groups_in_line},
     operand::{At, Fixed, Kind, Operand},
     params::Params,
     window::Window,
@@ -33,15 +33,8 @@ impl Copy {
             Source::Arena | Source::Fixed => "params[3]",
         };
         let load = load(self.kind, self.source, start, "place");
-        format!(
-            "{bindings}
-@compute @workgroup_size({GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
-    let count = params[0];
-    let stride = params[1];
-    let rank = params[7];
-    for (var e = id.x; e < count; e += stride) {{
-        var rest = e;
+        let each = format!(
+            "        var rest = e;
         var place = params[4];
         var to = params[5];
         for (var axis = rank - 1u; axis > 0u; axis--) {{
@@ -53,15 +46,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
         }}
         place += rest * params[{reads}];
         to += rest * params[{writes}];
-        {store}
-    }}
-}}
-",
-            bindings = bindings(1),
+        {store}",
             reads = HEADER + MAX_RANK,
             writes = HEADER + 2 * MAX_RANK,
             store = store(self.kind, "params[2]", "to", &load),
-        )
+        );
+        for_each("", "    let rank = params[7];", &each)
     }
 }
 

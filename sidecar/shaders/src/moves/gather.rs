@@ -1,10 +1,10 @@
 //! Looking up in a table.
 
-use super::moved;
+use super::{for_each, moved};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,
-    chain::{Source, bindings, load, push_start, source, store},
-    dispatch::{GROUP, Kernel, groups_in_line},
+    chain::{Source, load, push_start, source, store},
+    dispatch::{Kernel, groups_in_line},
     operand::{At, Fixed, Kind, Operand},
     params::Params,
     window::Window,
@@ -30,17 +30,8 @@ impl Gather {
         };
         let index = load(Kind::I64, self.indices, &start(self.indices, 4), "i");
         let found = load(self.kind, self.table, &start(self.table, 3), "place");
-        format!(
-            "{bindings}
-@compute @workgroup_size({GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
-    let count = params[0];
-    let stride = params[1];
-    let along = params[5];
-    let inner = params[6];
-    let indices = params[7];
-    for (var e = id.x; e < count; e += stride) {{
-        let row = e / params[8];
+        let each = format!(
+            "        let row = e / params[8];
         let i = e / inner % indices;
         let index = {index};
         // One from the end has all bits of its high word set, and its low word wraps around.
@@ -55,13 +46,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
             continue;
         }}
         let place = (e / inner / indices * along + wanted) * inner + e % inner;
-        {store}
-    }}
-}}
-",
-            bindings = bindings(1),
+        {store}",
             store = store(self.kind, "params[2]", "e", &found),
-        )
+        );
+        let lets = "    let along = params[5];
+    let inner = params[6];
+    let indices = params[7];";
+        for_each("", lets, &each)
     }
 }
 

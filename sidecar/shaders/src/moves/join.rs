@@ -1,10 +1,10 @@
 //! Many pieces of one length, one behind the other, at once.
 
-use super::moved;
+use super::{for_each, moved};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,
-    chain::{Source, bindings, load, store},
-    dispatch::{GROUP, Kernel, groups_in_line},
+    chain::{Source, load, store},
+    dispatch::{Kernel, groups_in_line},
     operand::{At, Kind, Operand},
     params::Params,
     window::Window,
@@ -27,22 +27,15 @@ impl Join {
     pub(crate) fn wgsl(&self) -> String {
         let start = "params[params[5] + rest / each]";
         let load = load(self.kind, Source::Arena, start, "(e / row * each + rest % each)");
-        format!(
-            "{bindings}
-@compute @workgroup_size({GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
-    let count = params[0];
-    let stride = params[1];
-    let row = params[3];
-    let each = params[4];
-    for (var e = id.x; e < count; e += stride) {{
-        let rest = e % row;
-        {store}
-    }}
-}}
-",
-            bindings = bindings(1),
-            store = store(self.kind, "params[2]", "e", &load),
+        let store = store(self.kind, "params[2]", "e", &load);
+        for_each(
+            "",
+            "    let row = params[3];
+    let each = params[4];",
+            &format!(
+                "        let rest = e % row;
+        {store}"
+            ),
         )
     }
 }

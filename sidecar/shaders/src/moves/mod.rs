@@ -14,8 +14,29 @@ pub(crate) use windows::Windows;
 
 use crate::{
     Dispatch, Limits, Run, Unsupported,
+    chain::bindings,
+    dispatch::GROUP,
     operand::{At, Kind, Operand},
 };
+
+/// A shader whose invocations take the elements that are written, `e` of `params[0]`, as many apart as there
+/// are invocations: `functions` come before it, `lets` before the first element, and `each` for every one.
+fn for_each(functions: &str, lets: &str, each: &str) -> String {
+    format!(
+        "{bindings}{functions}
+@compute @workgroup_size({GROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+    let count = params[0];
+    let stride = params[1];
+{lets}
+    for (var e = id.x; e < count; e += stride) {{
+{each}
+    }}
+}}
+",
+        bindings = bindings(1),
+    )
+}
 
 /// How elements are moved: those of 32 bits are all words, and those of Bool in the arena are, too.
 fn moved(operand: &Operand) -> Kind {

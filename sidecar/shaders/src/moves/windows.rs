@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use inference::plan::{ArchivedStep, ArchivedWindowed, MAX_RANK, Reading, Walk};
 
-use super::moved;
+use super::{for_each, moved};
 use crate::{
     Dispatch, Limits, Run, Shader, Unsupported,
-    chain::{Source, bindings, load, push_start, source, store, texts, type_name},
-    dispatch::{GROUP, Kernel, groups_in_line},
+    chain::{Source, load, push_start, source, store, texts, type_name},
+    dispatch::{Kernel, groups_in_line},
     operand::{At, Fixed, Kind, Operand},
     params::Params,
     window::Window,
@@ -74,30 +74,21 @@ impl Windows {
             Of::Max => texts(["f_max", "infinity"]),
             Of::Copy | Of::Sum => String::new(),
         };
-        format!(
-            "{bindings}{functions}
-@compute @workgroup_size({GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
-    let count = params[0];
-    let stride = params[1];
-    for (var e = id.x; e < count; e += stride) {{
-{place}        var value: {kind} = {start};
+        let each = format!(
+            "{place}        var value: {kind} = {start};
         var tap = 0u;
 {taps}        if ({inside}) {{
             {take}
         }}
         tap += 1u;
-{ends}        {store}
-    }}
-}}
-",
-            bindings = bindings(1),
+{ends}        {store}",
             place = self.place(),
             kind = type_name(self.kind),
             taps = self.loops(),
             ends = "        }\n".repeat(deepest),
             store = store(self.kind, "params[2]", "e", "value"),
-        )
+        );
+        for_each(&functions, "", &each)
     }
 
     fn fill(&self) -> String {
