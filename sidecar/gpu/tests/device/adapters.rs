@@ -30,6 +30,7 @@ fn an_adapter_answers_as_on_the_cpu() {
 #[test]
 fn a_base_and_its_adapters_answer_together_as_each_alone() {
     let Some(device) = device() else { return };
+    let mut joined = 0;
     for model in MODELS {
         let models = family_by(&backend(&device), model, 6);
         let first = models[0].family();
@@ -48,7 +49,9 @@ fn a_base_and_its_adapters_answer_together_as_each_alone() {
             assert_near(answer, &alone, 1e-4, "together");
             assert_eq!(placed(&**model).answered_by_device(), 1, "by the CPU");
         }
+        joined += 1;
     }
+    assert_eq!(joined, MODELS.len(), "models of some structures are not joined");
 }
 
 #[test]
