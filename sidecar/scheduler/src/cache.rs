@@ -274,28 +274,14 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
     where
         F: FnOnce() -> Result<Loaded, E> + Send + 'static,
     {
+        // Before the lock, and so dropped after it: what goes altogether is unmapped then.
         let mut gone = vec![];
-        // What goes altogether is unmapped when the lock is gone.
-        let found = self.find_or_begin_under_lock(key, load, &mut gone);
-        drop(gone);
-        found
-    }
-
-    fn find_or_begin_under_lock<F>(
-        &self,
-        key: &ModelKey,
-        load: F,
-        gone: &mut Vec<Arc<Loaded>>,
-    ) -> Found<E>
-    where
-        F: FnOnce() -> Result<Loaded, E> + Send + 'static,
-    {
         let mut state = self.inner.lock();
         if let Some(model) = state.models.use_now(key).cloned() {
             state.stats.hits += 1;
             return Found::Known(Ok(model));
         }
-        if let Some(model) = self.inner.revive(&mut state, key, gone) {
+        if let Some(model) = self.inner.revive(&mut state, key, &mut gone) {
             return Found::Known(Ok(model));
         }
         if let Some(flight) = state.flights.get(key).cloned() {

@@ -65,14 +65,24 @@ impl Flow {
 /// Turns moves that only put rows into another order and the products of these rows about: rows of a product
 /// know nothing of one another.
 fn multiply_first(plan: &mut Plan) {
+    replace(plan, |plan, flow, dimensions, steps, step| {
+        turned(plan, flow, dimensions, steps, step).map(Vec::from)
+    });
+}
+
+/// Puts what `by` makes of a step in its place, where it makes something. It is given all steps as they
+/// were, and may add values and slots.
+fn replace(
+    plan: &mut Plan,
+    by: impl Fn(&mut Plan, &Flow, &mut Dimensions, &[Step], &Step) -> Option<Vec<Step>>,
+) {
     let flow = Flow::of(plan);
     let mut dimensions = Dimensions::of(plan);
-    let mut steps = vec![];
     let old = std::mem::take(&mut plan.steps);
+    let mut steps = Vec::with_capacity(old.len());
     for step in &old {
-        let turned = turned(plan, &flow, &mut dimensions, &old, step);
-        match turned {
-            Some(turned) => steps.extend(turned),
+        match by(plan, &flow, &mut dimensions, &old, step) {
+            Some(made) => steps.extend(made),
             None => steps.push(step.clone()),
         }
     }
@@ -262,18 +272,7 @@ fn join_in_order(plan: &mut Plan) {
     for _ in 0..DEEPEST {
         // What was joined before reads no more.
         drop_unread(plan);
-        let flow = Flow::of(plan);
-        let mut dimensions = Dimensions::of(plan);
-        let old = std::mem::take(&mut plan.steps);
-        let mut steps = Vec::with_capacity(old.len());
-        for step in &old {
-            match joined(plan, &flow, &mut dimensions, &old, step) {
-                Some(joined) => steps.extend(joined),
-                None => steps.push(step.clone()),
-            }
-        }
-        plan.steps = steps;
-        plan.dimensions = dimensions.all;
+        replace(plan, joined);
     }
 }
 
