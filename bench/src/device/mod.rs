@@ -91,6 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         choice: options.device.clone(),
         budget_bytes: BUDGET_BYTES,
         hang_after: LONGEST_ANSWER,
+        compile_within: LONGEST_ANSWER,
         cooperative_matrices: options.cooperative,
         ..Settings::default()
     };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -25,18 +25,35 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// Begins a file in `temporaries`; `name` is for people.
     pub(crate) fn begin(temporaries: &Path, name: &str) -> Result<Self, ArtifactError> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let temporary = temporaries.join(format!("{name}.{}.{number}", process::id()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(ArtifactError::io("create", &temporary))?;
-        // The lock tells a sweep of abandoned files that this one is being written. The kernel
-        // drops it with the process, whatever way that ends.
-        file.lock().map_err(ArtifactError::io("lock", &temporary))?;
-        Ok(Self { file, temporary, length: 0, finished: false })
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let temporary = temporaries.join(format!("{name}.{}.{number}", process::id()));
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(ArtifactError::io("create", &temporary))?;
+            // The lock tells a sweep of abandoned files that this one is being written. The kernel
+            // drops it with the process, whatever way that ends.
+            file.lock().map_err(ArtifactError::io("lock", &temporary))?;
+            // A sweep that came between its creation and its lock has taken it away.
+            let look = file.metadata().map_err(ArtifactError::io("look at", &temporary))?;
+            if look.nlink() > 0 {
+                return Ok(Self { file, temporary, length: 0, finished: false });
+            }
+        }
+    }
+
+    /// Removes a file of which no living process has said that it is writing it, and says whether it
+    /// did.
+    pub(crate) fn remove_abandoned(temporary: &Path) -> Result<bool, ArtifactError> {
+        let Ok(file) = File::open(temporary) else { return Ok(false) };
+        // Held until the file is gone: who created it and waits for the lock then sees that it is.
+        if file.try_lock().is_err() {
+            return Ok(false);
+        }
+        crate::store::remove_file(temporary)
     }
 
     /// How many bytes were appended.

@@ -11,6 +11,7 @@ use tenancy::Digest;
 
 use crate::{
     ArtifactError, Derived, Mapped, Writer,
+    incoming::Incoming,
     pinned::{Look, Pinned},
 };
 
@@ -227,7 +228,7 @@ impl Store {
         removed.derived = derived;
         removed.bytes += bytes;
         for path in files(&self.temporaries)? {
-            if is_abandoned(&path) && remove_file(&path)? {
+            if Incoming::remove_abandoned(&path)? {
                 removed.abandoned += 1;
             }
         }
@@ -248,11 +249,6 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
 fn digest_named_by(path: &Path) -> Option<Digest> {
     let name = path.file_name()?.to_str()?;
     format!("sha256:{name}").parse().ok()
-}
-
-/// A writer holds a lock on its file for as long as it lives.
-fn is_abandoned(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<bool, ArtifactError> {

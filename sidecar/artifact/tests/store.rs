@@ -6,6 +6,8 @@ use std::{
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use artifact::{ArtifactError, Store};
@@ -217,6 +219,27 @@ fn only_unreferenced_artifacts_and_abandoned_files_are_removed() {
     being_written.write(b"xt").unwrap();
     being_written.finish().unwrap();
     assert_eq!(&*store.map(&Digest::of(b"next")).unwrap(), b"next");
+}
+
+#[test]
+fn a_sweep_takes_no_file_from_who_begins_to_write_it() {
+    let (_folder, store) = store();
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(Ordering::Relaxed) {
+                store.remove_unreferenced(|_| true).unwrap();
+            }
+        });
+        let stored: Result<Vec<u64>, ArtifactError> = (0..3000_u32)
+            .map(|at| {
+                let bytes = at.to_le_bytes();
+                store.insert(&bytes[..], &Digest::of(&bytes), LIMIT)
+            })
+            .collect();
+        ends.store(true, Ordering::Relaxed);
+        assert_eq!(stored.unwrap().len(), 3000);
+    });
 }
 
 proptest! {

@@ -19,6 +19,11 @@ mod program;
 mod run;
 
 #[cfg(test)]
+extern crate self as gpu;
+#[cfg(test)]
+#[path = "../tests/llvmpipe/mod.rs"]
+mod llvmpipe;
+#[cfg(test)]
 #[path = "../../inference/tests/onnx/mod.rs"]
 mod onnx;
 

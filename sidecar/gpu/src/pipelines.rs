@@ -3,9 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use inference::DeviceError;
@@ -16,85 +18,107 @@ use wgpu::{
     ShaderSource,
 };
 
-use crate::device::{Opened, PipelineFile};
-
-type Made = Arc<OnceLock<Result<ComputePipeline, DeviceError>>>;
+use crate::device::{Driver, PipelineFile};
 
 /// The pipelines of an opened device, by shader, and the file that they are kept in.
 pub(crate) struct Pipelines {
-    by_shader: Mutex<HashMap<Shader, Made>>,
-    layout: PipelineLayout,
-    kept: Option<(PipelineCache, PipelineFile)>,
-    made: AtomicU64,
+    by_shader: Mutex<HashMap<Shader, Arc<Making>>>,
+    compiler: Arc<Compiler>,
+    file: Option<PipelineFile>,
     saved: AtomicU64,
+    /// How long a pipeline is waited for.
+    within: Duration,
+}
+
+/// What makes pipelines.
+struct Compiler {
+    driver: Driver,
+    layout: PipelineLayout,
+    cache: Option<PipelineCache>,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    made: AtomicU64,
+}
+
+/// A pipeline from when it is asked for first.
+struct Making {
+    since: Instant,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    made: Option<Result<ComputePipeline, DeviceError>>,
+    is_told_late: bool,
 }
 
 impl Pipelines {
     pub(crate) fn new(
-        device: &wgpu::Device,
+        driver: &Driver,
         bindings: &BindGroupLayout,
         kept: Option<(PipelineCache, PipelineFile)>,
+        within: Duration,
     ) -> Self {
-        let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
+        let layout = driver.device().create_pipeline_layout(&PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(bindings)],
             immediate_size: 0,
         });
-        let (by_shader, made, saved) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { by_shader, layout, kept, made, saved }
+        let (cache, file) = kept.unzip();
+        let compiler = Compiler {
+            driver: driver.clone(),
+            layout,
+            cache,
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+        };
+        let (by_shader, saved) = (Mutex::default(), AtomicU64::new(0));
+        Self { by_shader, compiler: Arc::new(compiler), file, saved, within }
     }
 
     /// The pipeline of a shader. One that its device refused once is refused again.
-    pub(crate) fn get(
-        &self,
-        opened: &Opened,
-        shader: &Shader,
-    ) -> Result<ComputePipeline, DeviceError> {
-        let made = {
-            let mut by_shader = self.by_shader.lock().unwrap_or_else(PoisonError::into_inner);
-            match by_shader.get(shader) {
-                Some(made) => Arc::clone(made),
-                None => Arc::clone(by_shader.entry(shader.clone()).or_default()),
-            }
-        };
-        // Outside of the lock: a driver takes milliseconds for one.
-        made.get_or_init(|| self.make(opened, shader)).clone()
+    ///
+    /// A driver compiles each on a thread of its own, which is left to itself where that takes too long:
+    /// what it has by then is found by whoever asks next.
+    ///
+    /// # Errors
+    /// Those of [`Driver::guarded`]; [`DeviceError::NotCompiled`].
+    pub(crate) fn get(&self, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
+        self.making(shader).within(self.within, shader)
     }
 
-    fn make(&self, opened: &Opened, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
-        let name = shader.name();
-        let made = opened.guarded(0, |opened| {
-            let module = opened.device.create_shader_module(ShaderModuleDescriptor {
-                label: Some(&name),
-                source: ShaderSource::Wgsl(shader.wgsl().into()),
-            });
-            Ok(opened.device.create_compute_pipeline(&ComputePipelineDescriptor {
-                label: Some(&name),
-                layout: Some(&self.layout),
-                module: &module,
-                entry_point: Some(Shader::ENTRY_POINT),
-                // What workgroups share is zeroed before each: no kernel can read another's.
-                compilation_options: PipelineCompilationOptions::default(),
-                cache: self.kept.as_ref().map(|(cache, _)| cache),
-            }))
-        });
-        match &made {
-            Ok(_) => _ = self.made.fetch_add(1, Ordering::Relaxed),
-            Err(error) => tracing::error!(%error, name, "a shader was refused"),
+    fn making(&self, shader: &Shader) -> Arc<Making> {
+        let mut by_shader = self.by_shader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(making) = by_shader.get(shader) {
+            return Arc::clone(making);
         }
-        made
+        let making = Arc::new(Making::begun());
+        by_shader.insert(shader.clone(), Arc::clone(&making));
+        drop(by_shader);
+        let (compiler, asked, told) =
+            (Arc::clone(&self.compiler), shader.clone(), Arc::clone(&making));
+        let thread = thread::Builder::new().name("kernel".to_owned());
+        if let Err(error) = thread.spawn(move || told.end(compiler.compile(&asked))) {
+            making.end(Err(DeviceError::Refused { detail: format!("no thread: {error}") }));
+        }
+        making
     }
 
     /// How many were made.
     pub(crate) fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+        self.compiler.made.load(Ordering::Relaxed)
     }
 
     /// Writes the file, where there are pipelines that are not in it.
     pub(crate) fn save(&self) {
         let made = self.made();
-        let Some((cache, file)) = &self.kept else { return };
-        if self.saved.swap(made, Ordering::Relaxed) == made {
+        let Some((cache, file)) = self.compiler.cache.as_ref().zip(self.file.as_ref()) else {
+            return;
+        };
+        // A driver may hold its cache for as long as it compiles.
+        if self.compiler.is_at_work() || self.saved.swap(made, Ordering::Relaxed) == made {
             return;
         }
         if let Some(bytes) = cache.get_data()
@@ -102,5 +126,65 @@ impl Pipelines {
         {
             tracing::warn!(%error, "pipelines are not kept for the next start");
         }
+    }
+}
+
+impl Compiler {
+    fn compile(&self, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let name = shader.name();
+        let made = self.driver.guarded(0, || {
+            let device = self.driver.device();
+            let module = device.create_shader_module(ShaderModuleDescriptor {
+                label: Some(&name),
+                source: ShaderSource::Wgsl(shader.wgsl().into()),
+            });
+            Ok(device.create_compute_pipeline(&ComputePipelineDescriptor {
+                label: Some(&name),
+                layout: Some(&self.layout),
+                module: &module,
+                entry_point: Some(Shader::ENTRY_POINT),
+                // What workgroups share is zeroed before each: no kernel can read another's.
+                compilation_options: PipelineCompilationOptions::default(),
+                cache: self.cache.as_ref(),
+            }))
+        });
+        match &made {
+            Ok(_) => _ = self.made.fetch_add(1, Ordering::Relaxed),
+            Err(error) => tracing::error!(%error, name, "a shader was refused"),
+        }
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        made
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) < self.begun.load(Ordering::Relaxed)
+    }
+}
+
+impl Making {
+    fn begun() -> Self {
+        Self { since: Instant::now(), state: Mutex::default(), ended: Condvar::new() }
+    }
+
+    fn end(&self, made: Result<ComputePipeline, DeviceError>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).made = Some(made);
+        self.ended.notify_all();
+    }
+
+    /// What it was made to, at the latest so long after it was begun.
+    fn within(&self, within: Duration, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = within.saturating_sub(self.since.elapsed());
+        let waited = self.ended.wait_timeout_while(state, left, |state| state.made.is_none());
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &state.made {
+            return made.clone();
+        }
+        let late = DeviceError::NotCompiled { kernel: shader.name(), within };
+        if !std::mem::replace(&mut state.is_told_late, true) {
+            tracing::warn!(error = %late, "requests that need it are answered by the CPU");
+        }
+        Err(late)
     }
 }

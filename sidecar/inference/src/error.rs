@@ -1,5 +1,7 @@
 //! Why a model was not loaded, and why a request was not answered.
 
+use std::time::Duration;
+
 use tenancy::problem::Problem;
 
 use artifact::PackageError;
@@ -273,6 +275,16 @@ pub enum DeviceError {
     Lost {
         /// What was seen.
         detail: String,
+    },
+    /// Its driver has not compiled a kernel yet.
+    #[error(
+        "expected kernel `{kernel}` to be compiled within {within:?}, found that it is not yet"
+    )]
+    NotCompiled {
+        /// Which one.
+        kernel: String,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// It refused what it was told to do: a fault of the backend, not of the request.
     #[error("the device refused its work: {detail}")]

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod choice;
+mod driver;
 mod fastest;
 mod opened;
 mod pipeline_file;
@@ -20,6 +21,7 @@ use inference::DeviceError;
 
 pub use adapters::{Adapter, adapters};
 pub use choice::Choice;
+pub(crate) use driver::Driver;
 pub(crate) use opened::Opened;
 pub(crate) use pipeline_file::PipelineFile;
 
@@ -38,6 +40,9 @@ pub struct Settings {
     pub run_bytes: u64,
     /// How long a submission may take before the device is taken for hung.
     pub hang_after: Duration,
+    /// How long requests wait for its driver to compile a kernel before they are answered without the
+    /// device, until it is there.
+    pub compile_within: Duration,
     /// How long after a loss the device is opened again; twice as long after each time that fails.
     pub reopen_after: Duration,
     /// Whether products with 16-bit weights may be computed by the adapter's cooperative matrices. Rows
@@ -55,6 +60,7 @@ impl Default for Settings {
             budget_bytes: 1 << 30,
             run_bytes: u64::MAX,
             hang_after: Duration::from_secs(10),
+            compile_within: Duration::from_secs(30),
             reopen_after: Duration::from_millis(500),
             cooperative_matrices: false,
             pipelines: None,

@@ -2,19 +2,20 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use inference::DeviceError;
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
-    BufferBindingType, DeviceDescriptor, Error, ErrorFilter, Features, ShaderStages,
+    BufferBindingType, DeviceDescriptor, Features, ShaderStages,
 };
 
 use super::{
     Adapter, Settings,
     adapters::{Found, chosen},
+    driver::Driver,
     pipeline_file::PipelineFile,
     trusted,
 };
@@ -34,7 +35,7 @@ const WANTED: [Features; 5] = [
 
 /// One opening of a device, from its start to its loss, and all that was made on it.
 pub(crate) struct Opened {
-    pub(crate) device: wgpu::Device,
+    driver: Driver,
     pub(crate) queue: wgpu::Queue,
     pub(crate) adapter: Adapter,
     pub(crate) limits: shaders::Limits,
@@ -52,7 +53,6 @@ pub(crate) struct Opened {
     /// Which opening it is: none has the number of another.
     pub(crate) generation: u64,
     hang_after: Duration,
-    lost: Arc<OnceLock<String>>,
 }
 
 impl Opened {
@@ -98,22 +98,15 @@ impl Opened {
         };
         let (device, queue) = pollster::block_on(chosen.request_device(&descriptor))
             .map_err(|error| DeviceError::Refused { detail: error.to_string() })?;
-        // What a scope does not catch is a fault of this crate, and must not end the process, which
-        // is what wgpu does by itself.
-        device.on_uncaptured_error(Arc::new(|error| {
-            tracing::error!(%error, "a device's error that nobody waited for");
-        }));
-        let lost = Arc::new(OnceLock::new());
-        let told = Arc::clone(&lost);
-        device.set_device_lost_callback(move |reason, detail| {
-            _ = told.set(format!("{reason:?}: {detail}"));
-        });
+        let driver = Driver::new(device);
+        let device = driver.device();
         let file = settings.pipelines.as_deref().zip(wgpu::util::pipeline_cache_key(&info));
         let file = file.map(|(folder, key)| PipelineFile::new(folder, &key));
         let file = file.filter(|_| features.contains(Features::PIPELINE_CACHE));
-        let cache = file.as_ref().map(|it| trusted::pipeline_cache(&device, it.read().as_deref()));
-        let bindings = bindings(&device);
-        let pipelines = Pipelines::new(&device, &bindings, cache.zip(file));
+        let cache = file.as_ref().map(|it| trusted::pipeline_cache(device, it.read().as_deref()));
+        let bindings = bindings(device);
+        let pipelines =
+            Pipelines::new(&driver, &bindings, cache.zip(file), settings.compile_within);
         let tick = features.contains(Features::TIMESTAMP_QUERY);
         Ok(Arc::new(Self {
             adapter: found.adapter(),
@@ -132,60 +125,31 @@ impl Opened {
             families: Families::default(),
             generation,
             hang_after: settings.hang_after,
-            lost,
-            device,
+            driver,
             queue,
         }))
     }
 
+    pub(crate) const fn device(&self) -> &wgpu::Device {
+        self.driver.device()
+    }
+
     /// Why it is lost, where it is.
     pub(crate) fn lost(&self) -> Option<DeviceError> {
-        self.lost.get().map(|detail| DeviceError::Lost { detail: detail.clone() })
+        self.driver.lost()
     }
 
     pub(crate) fn say_lost(&self, detail: impl Into<String>) -> DeviceError {
-        let detail = self.lost.get_or_init(|| detail.into()).clone();
-        DeviceError::Lost { detail }
+        self.driver.say_lost(detail)
     }
 
-    /// Does `work` with the device and gives its first error, of whatever kind. `bytes` is what it
-    /// allocates, to be told where there is no memory.
+    /// [`Driver::guarded`], for work with all that was made on the device.
     pub(crate) fn guarded<T>(
         &self,
         bytes: u64,
         work: impl FnOnce(&Self) -> Result<T, DeviceError>,
     ) -> Result<T, DeviceError> {
-        if let Some(lost) = self.lost() {
-            return Err(lost);
-        }
-        let caught = catch_unwind(AssertUnwindSafe(|| {
-            let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
-            let internal = self.device.push_error_scope(ErrorFilter::Internal);
-            let validation = self.device.push_error_scope(ErrorFilter::Validation);
-            let done = work(self);
-            // Each is ready at once: on this side of a process errors are known when they happen.
-            let errors = [
-                pollster::block_on(validation.pop()),
-                pollster::block_on(internal.pop()),
-                pollster::block_on(memory.pop()),
-            ];
-            (done, errors.into_iter().flatten().next())
-        }));
-        // wgpu panics where a wait ends by the loss of the device.
-        let Ok((done, error)) = caught else {
-            return Err(self.say_lost("its driver failed while it worked"));
-        };
-        if let Some(lost) = self.lost() {
-            return Err(lost);
-        }
-        match error {
-            None => done,
-            Some(Error::OutOfMemory { .. }) => {
-                let detail = "the device has no more".to_owned();
-                Err(DeviceError::OutOfMemory { bytes, detail })
-            }
-            Some(error) => Err(DeviceError::Refused { detail: error.to_string() }),
-        }
+        self.driver.guarded(bytes, || work(self))
     }
 
     /// How long it may take to answer.
@@ -198,7 +162,7 @@ impl Opened {
     pub(crate) fn wait(&self, index: wgpu::SubmissionIndex) -> Result<(), DeviceError> {
         let timeout = Some(self.hang_after);
         let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout };
-        match self.device.poll(wait) {
+        match self.device().poll(wait) {
             Ok(_) => Ok(()),
             Err(wgpu::PollError::Timeout) => {
                 Err(self.say_lost(format!("it did not answer within {:?}", self.hang_after)))
@@ -214,14 +178,14 @@ impl Opened {
     /// [`DeviceError::Lost`] where it is lost.
     pub(super) fn poll(&self) -> Result<(), DeviceError> {
         self.guarded(0, |opened| {
-            _ = opened.device.poll(wgpu::PollType::Poll);
+            _ = opened.device().poll(wgpu::PollType::Poll);
             Ok(())
         })
     }
 
     /// As if it were lost: for tests.
     pub(super) fn lose(&self) {
-        self.device.destroy();
+        self.device().destroy();
     }
 
     /// Keeps pipelines that were made since, for the next start.
@@ -237,10 +201,10 @@ impl Drop for Opened {
         if self.lost().is_some() {
             // wgpu waits for a queue that goes, and asserts that it is empty. What hangs is waited for
             // on a thread of its own, which may fail.
-            let (device, queue) = (self.device.clone(), self.queue.clone());
+            let (driver, queue) = (self.driver.clone(), self.queue.clone());
             _ = std::thread::Builder::new()
                 .name("lost-device".to_owned())
-                .spawn(move || drop((queue, device)));
+                .spawn(move || drop((queue, driver)));
         }
     }
 }

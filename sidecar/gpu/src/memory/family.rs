@@ -143,7 +143,7 @@ impl State {
         if let Some(store) = &self.store {
             opened.guarded(0, |opened| {
                 let mut encoder =
-                    opened.device.create_command_encoder(&CommandEncoderDescriptor::default());
+                    opened.device().create_command_encoder(&CommandEncoderDescriptor::default());
                 let bytes = all * WORD_BYTES;
                 encoder.copy_buffer_to_buffer(&store.buffer, 0, &larger.buffer, 0, bytes);
                 opened.queue.submit([encoder.finish()]);

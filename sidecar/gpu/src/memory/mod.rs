@@ -39,7 +39,7 @@ fn allocate(
     })?;
     let descriptor =
         BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false };
-    let create = |opened: &Opened| Ok(opened.device.create_buffer(&descriptor));
+    let create = |opened: &Opened| Ok(opened.device().create_buffer(&descriptor));
     let buffer = opened.guarded(bytes, create).or_else(|error| match error {
         DeviceError::OutOfMemory { .. } => {
             opened.pools.clear();
@@ -54,7 +54,7 @@ fn allocate(
 fn zero(opened: &Opened, buffer: &Buffer, start: u64, bytes: u64) -> Result<(), DeviceError> {
     opened.guarded(0, |opened| {
         let mut encoder =
-            opened.device.create_command_encoder(&CommandEncoderDescriptor::default());
+            opened.device().create_command_encoder(&CommandEncoderDescriptor::default());
         encoder.clear_buffer(buffer, start, Some(bytes));
         opened.queue.submit([encoder.finish()]);
         Ok(())

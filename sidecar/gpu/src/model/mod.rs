@@ -205,7 +205,9 @@ impl PlacedModel {
                 tracing::debug!(%error, "the CPU answers");
                 return;
             }
-            DeviceError::Lost { .. } | DeviceError::OutOfMemory { .. } => {
+            DeviceError::Lost { .. }
+            | DeviceError::OutOfMemory { .. }
+            | DeviceError::NotCompiled { .. } => {
                 tracing::debug!(%error, "the CPU answers");
             }
             DeviceError::Refused { .. } => tracing::warn!(%error, "the CPU answers"),

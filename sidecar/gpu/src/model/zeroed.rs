@@ -4,28 +4,17 @@
 use std::{any::Any, sync::Arc};
 
 use artifact::Mapped;
-use inference::{
-    Backend, Inputs, Model, OnDevice, Pack, Tensor, TensorData, cpu::CpuBackend, pack,
-};
+use inference::{Backend, Inputs, Model, OnDevice, Pack, Tensor, TensorData, pack};
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, MapMode};
 
 use super::resident::Place;
 use crate::{
-    Device, GpuBackend, Mode, PlacedModel, Settings, device::Opened, memory::WORD_BYTES, onnx,
+    GpuBackend, PlacedModel,
+    device::Opened,
+    llvmpipe::{backend, open, settings},
+    memory::WORD_BYTES,
+    onnx,
 };
-
-fn device() -> Option<Device> {
-    let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
-    let device = Device::open(Settings { choice: name.parse().unwrap(), ..Settings::default() });
-    if let Err(error) = &device {
-        eprintln!("SKIPPED: {error}; Debian's package mesa-vulkan-drivers has llvmpipe");
-    }
-    device.ok()
-}
-
-fn backend(device: &Device) -> GpuBackend {
-    GpuBackend::new(CpuBackend::default(), Some(device.clone()), Mode::Always)
-}
 
 fn load(backend: &GpuBackend, factor: f32) -> Arc<dyn Model> {
     let weights: Vec<f32> = onnx::W1.iter().map(|it| it * factor).collect();
@@ -58,17 +47,17 @@ fn placed(model: &dyn Model) -> &PlacedModel {
 
 /// What is in a buffer, behind everything that was submitted.
 fn read(opened: &Opened, buffer: &Buffer) -> Vec<u8> {
-    let copy = opened.device.create_buffer(&BufferDescriptor {
+    let copy = opened.device().create_buffer(&BufferDescriptor {
         label: None,
         size: buffer.size(),
         usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
-    let mut encoder = opened.device.create_command_encoder(&CommandEncoderDescriptor::default());
+    let mut encoder = opened.device().create_command_encoder(&CommandEncoderDescriptor::default());
     encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
     opened.queue.submit([encoder.finish()]);
     copy.slice(..).map_async(MapMode::Read, |done| done.unwrap());
-    opened.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    opened.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     copy.slice(..).get_mapped_range().unwrap().to_vec()
 }
 
@@ -82,7 +71,7 @@ fn slot(opened: &Arc<Opened>, model: &dyn Model) -> Arc<Place> {
 
 #[test]
 fn the_memory_of_a_run_is_zero_before_the_next_one_gets_it() {
-    let Some(device) = device() else { return };
+    let Some(device) = open(settings()) else { return };
     let model = load(&backend(&device), 1.0);
     let opened = device.opened().unwrap();
     for rows in [1, 64, 7, 1000] {
@@ -99,7 +88,7 @@ fn the_memory_of_a_run_is_zero_before_the_next_one_gets_it() {
 
 #[test]
 fn a_slot_that_is_given_back_is_zero_and_its_neighbours_are_as_they_were() {
-    let Some(device) = device() else { return };
+    let Some(device) = open(settings()) else { return };
     let backend = backend(&device);
     let models: Vec<_> = (1..=3).map(|factor| load(&backend, factor as f32)).collect();
     models.iter().for_each(|model| ask(&**model, 2));
@@ -136,7 +125,7 @@ fn a_slot_that_is_given_back_is_zero_and_its_neighbours_are_as_they_were() {
 
 #[test]
 fn a_slab_that_grows_leaves_nothing_where_it_was() {
-    let Some(device) = device() else { return };
+    let Some(device) = open(settings()) else { return };
     let backend = backend(&device);
     let first = load(&backend, 1.0);
     ask(&*first, 1);

@@ -285,7 +285,7 @@ impl Running<'_> {
         let timestamps = Timestamps::new(opened, pending.len());
         let index = opened.guarded(0, |opened| {
             let mut encoder =
-                opened.device.create_command_encoder(&CommandEncoderDescriptor::default());
+                opened.device().create_command_encoder(&CommandEncoderDescriptor::default());
             pass.encode(&mut encoder, timestamps.as_ref());
             if let Some(timestamps) = &timestamps {
                 timestamps.encode(&mut encoder);

@@ -46,7 +46,7 @@ impl<'a> Pass<'a> {
         if dispatches.is_empty() {
             return Ok(pass);
         }
-        let pipelines = dispatches.iter().map(|it| opened.pipelines.get(opened, &it.shader));
+        let pipelines = dispatches.iter().map(|it| opened.pipelines.get(&it.shader));
         pass.pipelines = pipelines.collect::<Result<_, _>>()?;
         let (words, widest) = pass.place_params()?;
         let params = opened.pools.params.take(opened, words.len() as u64 * WORD_BYTES)?;
@@ -105,7 +105,7 @@ impl<'a> Pass<'a> {
                 ];
                 let layout = &opened.bindings;
                 let group = BindGroupDescriptor { label: None, layout, entries: &entries };
-                self.groups.push(opened.device.create_bind_group(&group));
+                self.groups.push(opened.device().create_bind_group(&group));
                 self.groups.len() - 1
             });
             self.group_of.push(at);

@@ -38,7 +38,7 @@ impl Timestamps {
         let made = opened.guarded(u64::from(count) * 16, |opened| {
             let ty = QueryType::Timestamp;
             Ok(Self {
-                queries: opened.device.create_query_set(&QuerySetDescriptor {
+                queries: opened.device().create_query_set(&QuerySetDescriptor {
                     label: None,
                     ty,
                     count,
@@ -80,7 +80,7 @@ impl Timestamps {
             let slice = self.read.slice(..);
             slice.map_async(MapMode::Read, |_| {});
             let poll = wgpu::PollType::Poll;
-            if opened.device.poll(poll).is_err() {
+            if opened.device().poll(poll).is_err() {
                 return Ok(());
             }
             let Ok(bytes) = slice.get_mapped_range() else { return Ok(()) };

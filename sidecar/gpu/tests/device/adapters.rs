@@ -3,7 +3,8 @@
 use inference::{Inputs, Model, OnDevice, Outputs, Part};
 
 use crate::{
-    support::{assert_near, backend, device, placed},
+    llvmpipe::{backend, device},
+    support::{assert_near, placed},
     tuned::{self, MODELS, Noise, family_by, inputs},
 };
 
@@ -15,7 +16,7 @@ fn given(model: &dyn Model, rows: u64, seed: u64) -> Inputs {
 fn an_adapter_answers_as_on_the_cpu() {
     let Some(device) = device() else { return };
     for model in MODELS {
-        for adapter in family_by(&backend(&device), model, 2) {
+        for adapter in family_by(&backend(device), model, 2) {
             for rows in [1, 2, 9, 40] {
                 let (given, on_cpu) = (given(&*adapter, rows, rows), placed(&*adapter).on_cpu());
                 let expected = on_cpu.infer(given.clone()).unwrap();
@@ -32,7 +33,7 @@ fn a_base_and_its_adapters_answer_together_as_each_alone() {
     let Some(device) = device() else { return };
     let mut joined = 0;
     for model in MODELS {
-        let models = family_by(&backend(&device), model, 6);
+        let models = family_by(&backend(device), model, 6);
         let first = models[0].family();
         if first.is_none() || models.iter().any(|model| model.family() != first) {
             continue;
@@ -57,7 +58,7 @@ fn a_base_and_its_adapters_answer_together_as_each_alone() {
 #[test]
 fn adapters_take_their_own_bytes_and_keep_their_base() {
     let Some(device) = device() else { return };
-    let models = family_by(&backend(&device), tuned::mlp, 2);
+    let models = family_by(&backend(device), tuned::mlp, 2);
     let [base, one, other] = &models[..] else { panic!("three models") };
     placed(&**one).bring().unwrap();
     assert!(placed(&**base).is_there(), "an adapter brings its base");

@@ -8,37 +8,38 @@ use inference::{
 };
 
 use crate::{
+    llvmpipe::device,
     models::{attention, layers, with_a_step_of_the_cpus},
     onnx::{self, Element, Is, Named, recurrent::Recurrent},
-    support::{assert_alike, assert_near, device, inputs, load, packed, packed_as, placed, some},
+    support::{assert_alike, assert_near, inputs, load, packed, packed_as, placed, some},
     tuned,
 };
 
 #[test]
 fn every_batch_from_1_to_64_is_answered_as_by_the_cpu() {
     let Some(device) = device() else { return };
-    assert_alike(&device, &packed(&onnx::mlp(Named("N"))), 1..=64);
+    assert_alike(device, &packed(&onnx::mlp(Named("N"))), 1..=64);
 }
 
 #[test]
 fn layers_of_odd_widths_are_answered() {
     let Some(device) = device() else { return };
-    assert_alike(&device, &packed(&layers(1, &[17, 33, 129, 5])), [1, 2, 3, 16, 31, 64, 257]);
-    assert_alike(&device, &packed(&layers(2, &[1, 1, 1])), [1, 2, 1024]);
+    assert_alike(device, &packed(&layers(1, &[17, 33, 129, 5])), [1, 2, 3, 16, 31, 64, 257]);
+    assert_alike(device, &packed(&layers(2, &[1, 1, 1])), [1, 2, 1024]);
 }
 
 #[test]
 fn attention_is_answered() {
     let Some(device) = device() else { return };
-    assert_alike(&device, &packed(&attention(7, 24)), [1, 2, 5, 64]);
+    assert_alike(device, &packed(&attention(7, 24)), [1, 2, 5, 64]);
 }
 
 #[test]
 fn convolutions_are_answered() {
     let Some(device) = device() else { return };
-    assert_alike(&device, &packed(&onnx::convolution(Named("N"))), [1, 2, 5, 64]);
+    assert_alike(device, &packed(&onnx::convolution(Named("N"))), [1, 2, 5, 64]);
     let file = packed(&tuned::convolved(0));
-    assert_alike(&device, &file, [1, 3, 17]);
+    assert_alike(device, &file, [1, 3, 17]);
     let model = CpuBackend::default().load(&file).unwrap();
     let any: &dyn std::any::Any = &*model;
     let places = where_steps_run(any.downcast_ref::<PlannedModel>().unwrap().plan().plan());
@@ -76,7 +77,7 @@ fn recurrent_models_are_answered_with_a_few_kernels_for_each_turn() {
                 some(name.len() + count, count).iter().map(|it| it * 0.1).collect();
             onnx::floats(name, dims, &numbers)
         }));
-        assert_alike(&device, &file, [1, 2, 9, 33]);
+        assert_alike(device, &file, [1, 2, 9, 33]);
         let model = CpuBackend::default().load(&file).unwrap();
         let any: &dyn std::any::Any = &*model;
         let places = where_steps_run(any.downcast_ref::<PlannedModel>().unwrap().plan().plan());
@@ -100,7 +101,7 @@ fn recurrent_models_are_answered_with_a_few_kernels_for_each_turn() {
 #[test]
 fn what_is_looked_up_is_answered() {
     let Some(device) = device() else { return };
-    assert_alike(&device, &packed(&onnx::lookup(Named("N"), Named("N"))), 1..=64);
+    assert_alike(device, &packed(&onnx::lookup(Named("N"), Named("N"))), 1..=64);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn narrow_weights_are_answered_as_by_the_cpu() {
     for weights in [WeightKind::F16, WeightKind::I8] {
         let options = Pack { weights, largest_deviation: 0.1, ..Pack::default() };
         let file = packed_as(&layers(3, &[40, 64, 9]), &options);
-        assert_alike(&device, &file, [1, 2, 8, 33, 64]);
+        assert_alike(device, &file, [1, 2, 8, 33, 64]);
     }
 }
 
@@ -118,7 +119,7 @@ fn panels_of_any_layout_are_answered() {
     let Some(device) = device() else { return };
     for lanes in [8, 16, 32] {
         let options = Pack { lanes: vec![lanes], ..Pack::default() };
-        assert_alike(&device, &packed_as(&layers(4, &[20, 40, 7]), &options), [1, 9, 40]);
+        assert_alike(device, &packed_as(&layers(4, &[20, 40, 7]), &options), [1, 9, 40]);
     }
 }
 
@@ -126,7 +127,7 @@ fn panels_of_any_layout_are_answered() {
 fn a_step_that_no_device_does_is_done_by_the_cpu_in_the_middle_of_the_others() {
     let Some(device) = device() else { return };
     let file = packed(&with_a_step_of_the_cpus());
-    assert_alike(&device, &file, [1, 2, 64]);
+    assert_alike(device, &file, [1, 2, 64]);
     let model = CpuBackend::default().load(&file).unwrap();
     let any: &dyn std::any::Any = &*model;
     let places = where_steps_run(any.downcast_ref::<PlannedModel>().unwrap().plan().plan());
@@ -140,7 +141,7 @@ fn a_step_that_no_device_does_is_done_by_the_cpu_in_the_middle_of_the_others() {
 fn what_is_no_number_or_too_large_comes_out_as_on_the_cpu() {
     let Some(device) = device() else { return };
     let file = packed(&layers(5, &[4, 4]));
-    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(&device, &file));
+    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(device, &file));
     let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -0.0, 1e-40, 3e38, 0.5];
     let x = Tensor::new("x", vec![8, 4], TensorData::Fp32(odd.repeat(4))).unwrap();
     let given = Inputs::new(vec![x]).unwrap();
@@ -159,7 +160,7 @@ fn what_is_no_number_or_too_large_comes_out_as_on_the_cpu() {
 fn an_index_beyond_its_table_is_the_same_failure_as_on_the_cpu() {
     let Some(device) = device() else { return };
     let file = packed(&onnx::lookup(Named("N"), Named("N")));
-    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(&device, &file));
+    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(device, &file));
     let carrier = Tensor::new("carrier", vec![3], TensorData::Int64(vec![1, 99, 2])).unwrap();
     let distance = Tensor::new("distance", vec![3, 1], TensorData::Fp32(vec![1.0; 3])).unwrap();
     let given = Inputs::new(vec![carrier, distance]).unwrap();
@@ -175,7 +176,7 @@ fn an_index_beyond_its_table_is_the_same_failure_as_on_the_cpu() {
 fn what_does_not_fit_the_signature_is_refused_as_by_the_cpu() {
     let Some(device) = device() else { return };
     let file = packed(&onnx::mlp(Named("N")));
-    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(&device, &file));
+    let (on_cpu, on_device) = (CpuBackend::default().load(&file).unwrap(), load(device, &file));
     let x = |shape: &[u64], count: usize| {
         let x = Tensor::new("x", shape.to_vec(), TensorData::Fp32(vec![1.0; count])).unwrap();
         Inputs::new(vec![x]).unwrap()
@@ -207,5 +208,5 @@ fn bools_and_integers_go_through() {
             onnx::value("chosen", Element::Int64, &[Named("N"), Is(3)]),
         ],
     );
-    assert_alike(&device, &packed(&model), [1, 2, 9, 64]);
+    assert_alike(device, &packed(&model), [1, 2, 9, 64]);
 }

@@ -10,8 +10,9 @@ use gpu::{DeviceError, Settings};
 use inference::{Backend, OnDevice, cpu::CpuBackend};
 
 use crate::{
+    llvmpipe::{open, settings},
     models::layers,
-    support::{assert_near, inputs, load, open, packed, placed, settings},
+    support::{assert_near, inputs, load, packed, placed},
 };
 
 /// Long enough for anything that is waited for here.
@@ -75,6 +76,23 @@ fn a_device_that_does_not_answer_in_time_is_lost_and_the_cpu_answers() {
     assert!(matches!(refused, DeviceError::Lost { .. }), "{refused}");
     assert_near(&model.infer(given).unwrap(), &expected, 1e-5, "by the CPU, again");
     assert_eq!(placed(&*model).answered_by_device(), 0);
+}
+
+#[test]
+fn a_kernel_that_its_driver_has_not_compiled_in_time_is_waited_for_by_no_request() {
+    let settings = Settings { compile_within: Duration::ZERO, ..settings() };
+    let Some(device) = open(settings) else { return };
+    let file = packed(&layers(6, &[24, 40, 8]));
+    let (on_cpu, model) = (CpuBackend::default().load(&file).unwrap(), load(&device, &file));
+    let given = inputs(&*on_cpu, 3);
+    let expected = on_cpu.infer(given.clone()).unwrap();
+    assert_near(&model.infer(given.clone()).unwrap(), &expected, 1e-5, "by the CPU");
+    assert_eq!(placed(&*model).answered_by_device(), 0);
+    until("the device has what it needs", || {
+        assert_near(&model.infer(given.clone()).unwrap(), &expected, 1e-5, "by either");
+        placed(&*model).answered_by_device() > 0
+    });
+    assert!(device.is_open() && device.stats().losses == 0, "{:?}", device.stats());
 }
 
 #[test]

@@ -8,7 +8,10 @@ use inference::{
     Backend, DataType, Inputs, Model, Pack, Tensor, TensorData, cpu::CpuBackend, pack,
 };
 
-use crate::support::{assert_near, device, load, placed};
+use crate::{
+    llvmpipe::device,
+    support::{assert_near, load, placed},
+};
 
 /// Rows of texts and numbers that the models know, and some that they do not.
 fn rows(model: &dyn Model, rows: u64) -> Inputs {
@@ -59,5 +62,5 @@ fn every_model_of_the_example_answers_as_on_the_cpu() {
     files.retain(|file| file.extension().is_some_and(|it| it == "onnx"));
     files.sort();
     assert!(!files.is_empty());
-    files.iter().for_each(|file| assert_file(&device, file));
+    files.iter().for_each(|file| assert_file(device, file));
 }

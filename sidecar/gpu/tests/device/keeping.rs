@@ -4,14 +4,15 @@ use gpu::{Choice, Device, DeviceError, GpuBackend, Mode, Settings};
 use inference::{Backend, OnDevice, cpu::CpuBackend};
 
 use crate::{
+    llvmpipe::{device, open, settings},
     models::layers,
-    support::{device, inputs, load, open, packed, placed, settings},
+    support::{inputs, load, packed, placed},
 };
 
 #[test]
 fn a_small_model_is_measured_once_and_then_does_not_touch_the_device() {
     let Some(device) = device() else { return };
-    let backend = GpuBackend::new(CpuBackend::default(), Some(device), Mode::Measured);
+    let backend = GpuBackend::new(CpuBackend::default(), Some(device.clone()), Mode::Measured);
     let model = backend.load(&packed(&layers(1, &[3, 4, 1]))).unwrap();
     let on_device = model.on_device().unwrap();
     assert!(on_device.is_wanted() && !on_device.is_there());

@@ -7,6 +7,8 @@ mod answers;
 mod failures;
 mod flights;
 mod keeping;
+#[path = "../llvmpipe/mod.rs"]
+mod llvmpipe;
 mod models;
 #[path = "../../../inference/tests/onnx/mod.rs"]
 mod onnx;

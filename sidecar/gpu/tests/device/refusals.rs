@@ -10,8 +10,9 @@ use gpu::DeviceError;
 use inference::{Inputs, OnDevice, Outputs};
 
 use crate::{
+    llvmpipe::{device, open, settings},
     models::layers,
-    support::{assert_near, device, inputs, load, open, packed, placed, settings},
+    support::{assert_near, inputs, load, packed, placed},
 };
 
 /// Says to the process of its own that it is the one.

@@ -1,57 +1,16 @@
 //! A device, models, and what they are asked.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use artifact::Mapped;
-use gpu::{Choice, Device, GpuBackend, Mode, PlacedModel, Settings};
+use gpu::{Device, PlacedModel};
 use inference::{
-    Backend, DataType, Inputs, Limits, Model, Outputs, Pack, Path, Tensor, TensorData,
-    cpu::CpuBackend, pack,
+    Backend, DataType, Inputs, Model, Outputs, Pack, Path, Tensor, TensorData, cpu::CpuBackend,
+    pack,
 };
 use tract_onnx::pb::ModelProto;
 
-use crate::onnx;
-
-pub fn settings() -> Settings {
-    let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
-    let choice: Choice = name.parse().unwrap();
-    // What computes on a processor with other work takes long, and does not hang.
-    let hang_after = Duration::from_secs(120);
-    Settings { choice, budget_bytes: 512 << 20, hang_after, ..Settings::default() }
-}
-
-/// A device for every test that leaves it as it is.
-pub fn device() -> Option<Device> {
-    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    DEVICE.get_or_init(|| open(settings())).clone()
-}
-
-/// A device of a test's own.
-pub fn open(settings: Settings) -> Option<Device> {
-    // What is refused is told in the output of the test that fails by it.
-    _ = tracing_subscriber::fmt()
-        .with_test_writer()
-        .with_max_level(tracing::Level::WARN)
-        .try_init();
-    match Device::open(settings) {
-        Ok(device) => Some(device),
-        Err(error) => {
-            eprintln!(
-                "SKIPPED: {error}; Debian's package mesa-vulkan-drivers has one that needs no \
-                 graphics card, llvmpipe. There are: {:?}",
-                gpu::adapters()
-            );
-            None
-        }
-    }
-}
-
-pub fn backend(device: &Device) -> GpuBackend {
-    GpuBackend::new(CpuBackend::new(Limits::default()), Some(device.clone()), Mode::Always)
-}
+use crate::{llvmpipe::backend, onnx};
 
 /// A packed model, with a plan.
 pub fn packed(model: &ModelProto) -> Mapped {

@@ -8,9 +8,10 @@ use inference::{
 };
 
 use crate::{
+    llvmpipe::{backend, device},
     models::layers,
     onnx::{self, Named},
-    support::{assert_near, backend, device, inputs, packed, placed},
+    support::{assert_near, inputs, packed, placed},
 };
 
 fn family(backend: &GpuBackend, count: usize) -> Vec<Arc<dyn Model>> {
@@ -42,29 +43,29 @@ fn assert_as_alone(device: &Device, models: &[Arc<dyn Model>], rows: &[u64]) {
 #[test]
 fn many_small_models_answer_together_as_each_alone() {
     let Some(device) = device() else { return };
-    let models = family(&backend(&device), 64);
+    let models = family(&backend(device), 64);
     let first = models[0].family();
     assert!(first.is_some() && models.iter().all(|model| model.family() == first));
-    assert_as_alone(&device, &models, &[1; 64]);
+    assert_as_alone(device, &models, &[1; 64]);
     assert!(models.iter().all(|model| placed(&**model).answered_by_device() == 1));
     let uneven: Vec<u64> = (0..64).map(|at| at % 5).collect();
     let (some, rows): (Vec<_>, Vec<_>) =
         models.iter().cloned().zip(uneven).filter(|(_, rows)| *rows > 0).unzip();
-    assert_as_alone(&device, &some, &rows);
+    assert_as_alone(device, &some, &rows);
 }
 
 #[test]
 fn a_model_may_come_twice_and_in_any_order() {
     let Some(device) = device() else { return };
-    let models = family(&backend(&device), 3);
+    let models = family(&backend(device), 3);
     let order = [2, 0, 2, 1].map(|at: usize| Arc::clone(&models[at]));
-    assert_as_alone(&device, &order, &[3, 1, 2, 9]);
+    assert_as_alone(device, &order, &[3, 1, 2, 9]);
 }
 
 #[test]
 fn models_that_differ_in_more_than_their_weights_are_no_family() {
     let Some(device) = device() else { return };
-    let backend = backend(&device);
+    let backend = backend(device);
     let family = |widths: &[i64]| backend.load(&packed(&layers(1, widths))).unwrap().family();
     assert_eq!(family(&[6, 16, 3]), family(&[6, 16, 3]));
     assert_ne!(family(&[6, 16, 3]), family(&[6, 17, 3]));
@@ -79,7 +80,7 @@ fn models_that_differ_in_more_than_their_weights_are_no_family() {
 #[test]
 fn one_models_failure_is_told_and_its_neighbours_are_answered_alone() {
     let Some(device) = device() else { return };
-    let backend = backend(&device);
+    let backend = backend(device);
     let file = packed(&onnx::lookup(Named("N"), Named("N")));
     let models: Vec<_> = (0..2).map(|_| backend.load(&file).unwrap()).collect();
     let carrier = Tensor::new("carrier", vec![2], TensorData::Int64(vec![1, 99])).unwrap();

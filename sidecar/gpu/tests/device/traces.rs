@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
+    llvmpipe::device,
     models::layers,
-    support::{device, inputs, load, packed, placed},
+    support::{inputs, load, packed, placed},
 };
 
 #[derive(Clone, Default)]
@@ -34,7 +35,7 @@ impl<'a> MakeWriter<'a> for Lines {
 #[test]
 fn how_long_each_kernel_took_is_told_at_trace_level_alone() {
     let Some(device) = device() else { return };
-    let model = load(&device, &packed(&layers(1, &[8, 16, 4])));
+    let model = load(device, &packed(&layers(1, &[8, 16, 4])));
     let said = |level| {
         let lines = Lines::default();
         let subscriber =

@@ -9,7 +9,7 @@ use inference::plan::{ArchivedPlan, Place, Value, rows};
 use shaders::{Dispatch, Group, Limits, Part, Run, Shader, Unsupported, Weights};
 use wgpu::util::DeviceExt;
 
-use crate::case::Case;
+use crate::{case::Case, llvmpipe};
 
 /// What words of the arena hold that nobody wrote.
 pub const UNTOUCHED: u32 = 0xdead_beef;
@@ -150,7 +150,7 @@ impl Bare {
     pub fn get() -> Option<&'static Self> {
         static BARE: OnceLock<Option<Bare>> = OnceLock::new();
         BARE.get_or_init(|| {
-            let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
+            let name = llvmpipe::name();
             let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
             descriptor.backends = wgpu::Backends::VULKAN;
             let instance = wgpu::Instance::new(descriptor);

@@ -1,14 +1,11 @@
 //! Plans of a few steps, as packages, on the CPU and on a device.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use artifact::{Header, Mapped, PackageBuilder, SectionKind, Tensor as TensorHeader};
-use gpu::{Choice, Device, GpuBackend, Mode, PlacedModel, Settings};
+use gpu::{Device, PlacedModel};
 use inference::{
-    Backend, InferError, Inputs, Limits, Model, Outputs, Tensor, TensorData,
+    Backend, InferError, Inputs, Model, Outputs, Tensor, TensorData,
     cpu::CpuBackend,
     plan::{
         Dimension, Kind, Layout, Matrix, PLAN_VERSION, Place, Plan, Step, SymbolSource, Term,
@@ -16,6 +13,8 @@ use inference::{
     },
 };
 use kernels::{Element, PanelShape};
+
+use crate::llvmpipe::backend;
 
 /// A dimension: the batch, so many times the batch, or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,38 +239,4 @@ const fn datatype(kind: Kind) -> &'static str {
         Kind::F64 => "FP64",
         Kind::Text => "BYTES",
     }
-}
-
-fn backend(device: &Device) -> GpuBackend {
-    GpuBackend::new(CpuBackend::new(Limits::default()), Some(device.clone()), Mode::Always)
-}
-
-/// How the device is used.
-pub fn settings() -> Settings {
-    let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
-    let choice: Choice = name.parse().unwrap();
-    // What computes on a processor with other work takes long, and does not hang.
-    let hang_after = Duration::from_secs(300);
-    Settings { choice, budget_bytes: 512 << 20, hang_after, ..Settings::default() }
-}
-
-/// A device of a test's own.
-pub fn open(settings: Settings) -> Option<Device> {
-    _ = tracing_subscriber::fmt()
-        .with_test_writer()
-        .with_max_level(tracing::Level::WARN)
-        .try_init();
-    match Device::open(settings) {
-        Ok(device) => Some(device),
-        Err(error) => {
-            eprintln!("SKIPPED: {error}; there are: {:?}", gpu::adapters());
-            None
-        }
-    }
-}
-
-/// The device that tests share.
-pub fn device() -> Option<&'static Device> {
-    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    DEVICE.get_or_init(|| open(settings())).as_ref()
 }

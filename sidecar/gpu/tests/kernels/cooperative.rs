@@ -12,8 +12,9 @@ use proptest::{
 };
 
 use crate::{
-    case::{Batch, Case, Is, open, settings},
+    case::{Batch, Case, Is},
     compare::{assert_near, plain},
+    llvmpipe::{open, settings},
 };
 
 fn device() -> Option<Device> {

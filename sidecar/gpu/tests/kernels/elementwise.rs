@@ -7,8 +7,9 @@ use inference::{
 };
 
 use crate::{
-    case::{Batch, Case, Is, device},
+    case::{Batch, Case, Is},
     compare::{assert_near, near, normal, odd, plain},
+    llvmpipe::device,
     moves::data,
 };
 

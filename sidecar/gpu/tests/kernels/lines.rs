@@ -6,8 +6,9 @@ use inference::{
 };
 
 use crate::{
-    case::{Batch, Case, Is, device},
+    case::{Batch, Case, Is},
     compare::{assert_near, odd, plain, whole},
+    llvmpipe::device,
 };
 
 /// Batch, numbers along the line, and numbers behind it.

@@ -10,6 +10,8 @@ mod compare;
 mod cooperative;
 mod elementwise;
 mod lines;
+#[path = "../llvmpipe/mod.rs"]
+mod llvmpipe;
 mod moves;
 mod parts;
 mod products;

@@ -10,8 +10,9 @@ use proptest::{
 };
 
 use crate::{
-    case::{Batch, Case, Dim, Is, device},
+    case::{Batch, Case, Dim, Is},
     compare::{assert_near, odd, whole},
+    llvmpipe::device,
 };
 
 const KINDS: [Kind; 4] = [Kind::Bool, Kind::I32, Kind::I64, Kind::F32];

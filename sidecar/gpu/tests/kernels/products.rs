@@ -13,8 +13,9 @@ use shaders::{Group, Limits, Part};
 
 use crate::{
     bare::{Bare, Laid},
-    case::{Batch, Case, Is, device},
+    case::{Batch, Case, Is},
     compare::{assert_near, near, plain},
+    llvmpipe::device,
 };
 
 fn product(

@@ -10,8 +10,9 @@ use proptest::{
 };
 
 use crate::{
-    case::{Batch, Case, Dim, Is, device},
+    case::{Batch, Case, Dim, Is},
     compare::{assert_near, odd, plain},
+    llvmpipe::device,
     moves::data,
 };
 

@@ -8,6 +8,8 @@
 
 #[path = "../../../inference/tests/onnx_nodes/case.rs"]
 mod case;
+#[path = "../llvmpipe/mod.rs"]
+mod llvmpipe;
 #[path = "../../../inference/tests/onnxruntime/python.rs"]
 mod python;
 
@@ -15,12 +17,9 @@ use std::{any::Any, collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use artifact::Mapped;
 use case::Case;
-use gpu::{Choice, Device, GpuBackend, Mode, Place, PlacedModel, Settings, where_steps_run};
-use inference::{
-    Backend, Inputs, Pack,
-    cpu::{CpuBackend, PlannedModel},
-    pack,
-};
+use gpu::{GpuBackend, Place, PlacedModel, where_steps_run};
+use inference::{Backend, Inputs, Pack, cpu::PlannedModel, pack};
+use llvmpipe::{backend, open, settings};
 
 /// How a test goes, by the name that the table gives it.
 type How = &'static str;
@@ -65,18 +64,11 @@ fn how(backend: &GpuBackend, case: &Case) -> Option<How> {
 #[test]
 fn onnxs_tests_of_operators_go_as_the_table_says() {
     let other = std::env::var("BULKHEAD_TEST_DEVICE").ok();
-    let choice: Choice = other.as_deref().unwrap_or("llvmpipe").parse().unwrap();
-    let device = match Device::open(Settings { choice, ..Settings::default() }) {
-        Ok(device) => device,
-        Err(error) => {
-            eprintln!("SKIPPED: {error}; Debian's package mesa-vulkan-drivers has llvmpipe");
-            return;
-        }
-    };
+    let Some(device) = open(settings()) else { return };
     let place = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = place.join("../inference/tests/onnx_nodes/cases.py");
     let Some(folder) = python::run(&script, "onnx-nodes-gpu") else { return };
-    let backend = GpuBackend::new(CpuBackend::default(), Some(device.clone()), Mode::Always);
+    let backend = backend(&device);
     let mut table = BTreeMap::new();
     for entry in fs::read_dir(&*folder).unwrap() {
         let path = entry.unwrap().path();

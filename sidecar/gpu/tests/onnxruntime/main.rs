@@ -9,6 +9,8 @@
 #[path = "../../../inference/tests/onnx_nodes/case.rs"]
 #[allow(dead_code, reason = "tests of single operators tell rounding apart, these have tolerances")]
 mod case;
+#[path = "../llvmpipe/mod.rs"]
+mod llvmpipe;
 #[path = "../../../inference/tests/onnxruntime/python.rs"]
 mod python;
 
@@ -16,12 +18,13 @@ use std::{any::Any, collections::BTreeMap, fs, path::Path};
 
 use artifact::Mapped;
 use case::{Case, numbers};
-use gpu::{Choice, Device, GpuBackend, Mode, Place, PlacedModel, Settings, where_steps_run};
+use gpu::{GpuBackend, Place, PlacedModel, where_steps_run};
 use inference::{
     Backend, Inputs, Pack, Tensor,
     cpu::{CpuBackend, PlannedModel},
     pack,
 };
+use llvmpipe::{backend, open, settings};
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
@@ -55,19 +58,11 @@ struct Family {
 
 #[test]
 fn every_family_of_kernels_answers_as_onnxruntime_does() {
-    let name = std::env::var("BULKHEAD_TEST_DEVICE").unwrap_or("llvmpipe".to_owned());
-    let choice: Choice = name.parse().unwrap();
-    let device = match Device::open(Settings { choice, ..Settings::default() }) {
-        Ok(device) => device,
-        Err(error) => {
-            eprintln!("SKIPPED: {error}; Debian's package mesa-vulkan-drivers has llvmpipe");
-            return;
-        }
-    };
+    let Some(device) = open(settings()) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnxruntime/cases.py");
     let Some(folder) = python::run(&script, "onnxruntime-gpu") else { return };
     let seed = fs::read_to_string(folder.join("seed")).unwrap();
-    let backend = GpuBackend::new(CpuBackend::default(), Some(device.clone()), Mode::Always);
+    let backend = backend(&device);
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for entry in fs::read_dir(&*folder).unwrap() {
         let path = entry.unwrap().path();

@@ -7,6 +7,7 @@ mod assignments;
 mod binary;
 mod bodies;
 mod checks;
+mod cold;
 mod device;
 mod grpc;
 mod http2;

@@ -109,6 +109,12 @@ impl Home {
     }
 
     async fn start_as(&self, plane: &Plane, take_over: bool) -> Sidecar {
+        // An answer does not say what went wrong on the node: its log does, in the output of the test
+        // that fails.
+        _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_max_level(tracing::Level::WARN)
+            .try_init();
         let socket = self.path().join("sidecar.sock");
         let options = self.options(plane, take_over);
         let shutdown = Arc::new(Notify::new());

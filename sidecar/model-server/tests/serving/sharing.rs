@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model_server::Capacity;
 use policy_model::assignment::{Serving, Share};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -23,8 +24,13 @@ fn serving() -> Serving {
 
 /// A sidecar whose metrics are asked at the returned address.
 pub async fn with_metrics(plane: &Plane) -> (Home, Sidecar, String) {
+    with_capacity(plane, Capacity::default()).await
+}
+
+/// The same, which takes so much of its node.
+pub async fn with_capacity(plane: &Plane, capacity: Capacity) -> (Home, Sidecar, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let home = Home { metrics: Some(free), ..Home::new() };
+    let home = Home { metrics: Some(free), capacity, ..Home::new() };
     let sidecar = home.start_ready(plane).await;
     (home, sidecar, format!("http://{free}/metrics"))
 }

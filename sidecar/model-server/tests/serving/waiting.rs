@@ -10,7 +10,7 @@ use crate::{
     INFER,
     node::{Home, Sidecar, answered, flights, onnx},
     plane::{PATIENCE, Plane, model},
-    sharing::metric,
+    sharing::{metric, with_capacity},
 };
 
 const ROWS: usize = 100;
@@ -43,11 +43,9 @@ struct Node {
 
 impl Node {
     async fn start(plane: &Plane, waiting_bytes: u64) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let capacity = Capacity { waiting_bytes, ..Capacity::default() };
-        let home = Home { metrics: Some(free), capacity, ..Home::new() };
-        let sidecar = home.start_ready(plane).await;
-        Self { _home: home, sidecar, metrics: format!("http://{free}/metrics") }
+        let (_home, sidecar, metrics) = with_capacity(plane, capacity).await;
+        Self { _home, sidecar, metrics }
     }
 
     /// Asks, and does not wait for the answer: its status, code and when to try again.
