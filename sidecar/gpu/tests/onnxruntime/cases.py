@@ -11,7 +11,8 @@ bound the difference by a small multiple of sqrt(n) u sum |terms|, for n terms a
 A device may take numbers under 2^-126 for 0: where that makes another answer, none is asked for.
 
 Not asked, since the engine is known to answer otherwise, on a CPU and on a device: Relu and HardSigmoid of
-what is not a number, which are a number here.
+what is not a number, which are a number here; the largest of numbers of which one is none; and recurrent
+models that are refused: an LSTM that goes backwards alone, a GRU that goes both ways.
 """
 
 import json
@@ -159,6 +160,94 @@ def matmul():
     else:
         right = graph.input(right)
     write("matmul", graph, graph.do("MatMul", graph.input(left), right), 0.0, bound)
+
+
+def window(most):
+    """For each of up to three dimensions: a length, and a window that fits it with its padding."""
+    dims = among(1, 2, 2, 3)
+    kernel = [int(random.integers(1, 4)) for _ in range(dims)]
+    steps = [among(1, 1, 2, 3) for _ in range(dims)]
+    gaps = [among(1, 1, 2) for _ in range(dims)]
+    # Padding that is not a part of any window's view alone: less than a window is long.
+    pads = [int(random.integers(0, size)) for size in kernel * 2]
+    lengths = [(size - 1) * gap + upto(most) for size, gap in zip(kernel, gaps)]
+    return lengths, {"kernel_shape": kernel, "strides": steps, "dilations": gaps, "pads": pads}
+
+
+def convolution():
+    graph = Graph()
+    lengths, shown = window(6)
+    groups = among(1, 1, 2, 3, 8)
+    per_group, columns = among(1, 1, 2, 5), among(1, 1, 2, 3, 7)
+    x = floats((upto(5), groups * per_group, *lengths), among(0, 0, 0.02))
+    # What overflows in one order need not in another.
+    x = numpy.where(numpy.abs(x) == numpy.float32(3e38), numpy.float32(1), x)
+    w = floats((groups * columns, per_group, *shown["kernel_shape"]))
+    bias = floats((len(w),)) if random.random() < 0.7 else None
+    each = numpy.sum(numpy.abs(w.astype("f8")), axis=tuple(range(1, w.ndim)))
+    most = numpy.max(numpy.abs(finite(x)), initial=0.0) * each + (0 if bias is None else numpy.abs(bias))
+    operands = [graph.input(x), graph.constant(w)] + ([] if bias is None else [graph.constant(bias)])
+    value = graph.do("Conv", *operands, group=groups, **shown)
+    if numpy.all(numpy.isfinite(x)) and random.random() < 0.5:
+        value = graph.do("Relu", value)
+    write("convolution", graph, value, 0.0, sums(w[0].size, most))
+
+
+def pool():
+    graph = Graph()
+    operator = among("MaxPool", "MaxPool", "AveragePool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+    lengths, shown = window(6)
+    x = floats((upto(5), upto(9), *lengths))
+    if "Max" in operator:
+        x = numpy.where(random.random(x.shape) < 0.1, among(numpy.float32(numpy.inf), -numpy.float32(numpy.inf)), x)
+    terms = int(numpy.prod(lengths if "Global" in operator else shown["kernel_shape"]))
+    if "Global" in operator:
+        shown = {}
+    elif operator == "AveragePool":
+        del shown["dilations"]
+        shown["count_include_pad"] = int(random.integers(2))
+    value = graph.do(operator, graph.input(x), **shown)
+    bound = 0.0 if "Max" in operator else sums(terms, numpy.max(numpy.abs(x)))
+    write("pool", graph, value, 0.0, bound)
+
+
+def pad():
+    graph, kind, rank = Graph(), among("f4", "f4", "i8", "i4"), int(random.integers(2, 5))
+    x = data(kind, [upto(9), *shape(rank - 1, 12)])
+    if random.random() < 0.4:
+        axis, step = int(random.integers(1, rank)), among(-1, -2, 2, 3)
+        first, last = (-1, -(2**31)) if step < 0 else (0, 2**31)
+        cut = [graph.constant(numpy.array([it], "i8")) for it in (first, last, axis, step)]
+        value = graph.do("Slice", graph.input(x), *cut)
+    else:
+        pads = [0, *random.integers(0, 4, size=rank - 1), 0, *random.integers(0, 4, size=rank - 1)]
+        fill = data(kind, (1,))[0]
+        value = graph.do("Pad", graph.input(x), graph.constant(numpy.array(pads, "i8")), graph.constant(fill))
+    write("pad", graph, value)
+
+
+def recurrent():
+    """States stay around 1, and gates pass less of a difference on than they get: what turns differ by adds up
+    at the most."""
+    graph, operator = Graph(), among("LSTM", "GRU", "RNN")
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
+    directions = {"LSTM": ["forward", "bidirectional"], "GRU": ["forward", "reverse"],
+                  "RNN": ["forward", "reverse", "bidirectional"]}[operator]
+    direction = among(*directions)
+    both = 1 + (direction == "bidirectional")
+    turns, width, hidden = upto(12), upto(20), upto(20)
+    x = floats((upto(9), turns, width))
+    scale = 1 / numpy.sqrt(width + hidden)
+    weights = [floats((both, gates * hidden, of), 0, scale) for of in (width, hidden)]
+    operands = [graph.do("Transpose", graph.input(x), perm=[1, 0, 2]), *map(graph.constant, weights)]
+    if random.random() < 0.7:
+        operands.append(graph.constant(floats((both, 2 * gates * hidden))))
+    named = {"linear_before_reset": int(random.integers(2))} if operator == "GRU" else {}
+    value = graph.do(operator, *operands, hidden_size=hidden, direction=direction, **named)
+    # Turns, directions, rows and numbers of a state become rows, turns and what is of each.
+    value = graph.do("Transpose", value, perm=[2, 0, 1, 3])
+    bound = turns * (sums(width + hidden, 4 * scale * numpy.max(numpy.abs(x)) * (width + hidden)) + 64 * UNIT)
+    write("recurrent", graph, value, 0.0, bound)
 
 
 def softmax():
@@ -384,8 +473,8 @@ def empty():
     write("empty", graph, value, opset=18)
 
 
-FAMILIES = [product, matmul, softmax, norm, reduction, gather, transpose, concat, cut, move, function, chain, choice,
-            cast, empty]
+FAMILIES = [product, matmul, convolution, pool, pad, recurrent, softmax, norm, reduction, gather, transpose, concat,
+            cut, move, function, chain, choice, cast, empty]
 for operator in FUNCTIONS:
     function(operator)
 for family in FAMILIES:

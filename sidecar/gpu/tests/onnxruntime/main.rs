@@ -29,18 +29,22 @@ use prost::Message;
 use tract_onnx::pb::ModelProto;
 
 /// Of each a device does at least a quarter of the cases from their first step to their last.
-const FAMILIES: [&str; 15] = [
+const FAMILIES: [&str; 19] = [
     "cast",
     "chain",
     "choice",
     "concat",
+    "convolution",
     "empty",
     "function",
     "gather",
     "matmul",
     "move",
     "norm",
+    "pad",
+    "pool",
     "product",
+    "recurrent",
     "reduction",
     "slice",
     "softmax",
