@@ -45,10 +45,10 @@ impl Timestamps {
                 }),
                 count,
                 resolved: opened
-                    .device
+                    .device()
                     .create_buffer(&buffer(BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)),
                 read: opened
-                    .device
+                    .device()
                     .create_buffer(&buffer(BufferUsages::MAP_READ | BufferUsages::COPY_DST)),
                 nanoseconds,
             })
