@@ -193,6 +193,27 @@ def convolution():
     write("convolution", graph, value, 0.0, sums(w[0].size, most))
 
 
+def transposed():
+    graph = Graph()
+    lengths, shown = window(6)
+    groups, per_group, columns = among(1, 1, 2, 3), among(1, 2, 5), among(1, 2, 3, 7)
+    x, size = floats((upto(5), groups * per_group, *lengths)), shown["kernel_shape"]
+    w = floats((groups * per_group, columns, *size))
+    bias = floats((groups * columns,)) if random.random() < 0.7 else None
+    # No more than a window is long goes, and less than a stride comes.
+    reach = [(it - 1) * gap + 1 for it, gap in zip(size, shown["dilations"])]
+    whole = [(it - 1) * step + far for it, step, far in zip(lengths, shown["strides"], reach)]
+    shown["pads"] = [int(random.integers(0, min(far, (it + 1) // 2))) for far, it in zip(reach * 2, whole * 2)]
+    shown["output_padding"] = [int(random.integers(step)) for step in shown["strides"]]
+    terms = per_group * int(numpy.prod(size))
+    most = numpy.max(numpy.abs(x)) * numpy.max(numpy.abs(w)) * terms + (0 if bias is None else numpy.abs(bias))
+    operands = [graph.input(x), graph.constant(w)] + ([] if bias is None else [graph.constant(bias)])
+    value = graph.do("ConvTranspose", *operands, group=groups, **shown)
+    if random.random() < 0.5:
+        value = graph.do("Relu", value)
+    write("transposed", graph, value, 0.0, sums(terms, most))
+
+
 def pool():
     graph = Graph()
     operator = among("MaxPool", "MaxPool", "AveragePool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
@@ -220,9 +241,12 @@ def pad():
         cut = [graph.constant(numpy.array([it], "i8")) for it in (first, last, axis, step)]
         value = graph.do("Slice", graph.input(x), *cut)
     else:
-        pads = [0, *random.integers(0, 4, size=rank - 1), 0, *random.integers(0, 4, size=rank - 1)]
-        fill = data(kind, (1,))[0]
-        value = graph.do("Pad", graph.input(x), graph.constant(numpy.array(pads, "i8")), graph.constant(fill))
+        mode = among("constant", "reflect", "edge")
+        # Nothing is seen in a mirror beyond what is in front of it.
+        most = [min(it, 4) if mode == "reflect" else 4 for it in x.shape[1:]]
+        pads = [0, *random.integers(0, most), 0, *random.integers(0, most)]
+        fill = [graph.constant(data(kind, (1,))[0])] if mode == "constant" else []
+        value = graph.do("Pad", graph.input(x), graph.constant(numpy.array(pads, "i8")), *fill, mode=mode)
     write("pad", graph, value)
 
 
@@ -473,8 +497,8 @@ def empty():
     write("empty", graph, value, opset=18)
 
 
-FAMILIES = [product, matmul, convolution, pool, pad, recurrent, softmax, norm, reduction, gather, transpose, concat,
-            cut, move, function, chain, choice, cast, empty]
+FAMILIES = [product, matmul, convolution, transposed, pool, pad, recurrent, softmax, norm, reduction, gather,
+            transpose, concat, cut, move, function, chain, choice, cast, empty]
 for operator in FUNCTIONS:
     function(operator)
 for family in FAMILIES:

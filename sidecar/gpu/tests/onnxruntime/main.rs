@@ -29,7 +29,7 @@ use prost::Message;
 use tract_onnx::pb::ModelProto;
 
 /// Of each a device does at least a quarter of the cases from their first step to their last.
-const FAMILIES: [&str; 19] = [
+const FAMILIES: [&str; 20] = [
     "cast",
     "chain",
     "choice",
@@ -49,6 +49,7 @@ const FAMILIES: [&str; 19] = [
     "slice",
     "softmax",
     "transpose",
+    "transposed",
 ];
 
 /// How cases went.

@@ -151,6 +151,12 @@ impl<'m> Lowering<'m> {
         self.new_value(kind, shape, place)
     }
 
+    /// A constant of indices.
+    pub(super) fn indices(&mut self, indices: &[i64]) -> Because<u32> {
+        let bytes: Vec<u8> = indices.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.new_constant(Kind::I64, &[TDim::Val(indices.len() as i64)], &bytes)
+    }
+
     /// A constant that is no outlet's: this one of a node's.
     pub(super) fn made_constant(
         &mut self,
@@ -179,6 +185,11 @@ impl<'m> Lowering<'m> {
         let matrix = self.matrix(weights());
         self.scope.matrices.insert(of, matrix);
         matrix
+    }
+
+    /// How many columns a matrix has.
+    pub(super) fn columns_of(&self, matrix: u32) -> usize {
+        self.matrices.get(matrix as usize).map_or(0, |it| it.columns)
     }
 
     /// The tensor behind an outlet that is constant.

@@ -8,7 +8,7 @@ use tract_onnx::{
         binary::TypedBinOp,
         cast::Cast,
         change_axes::AxisOp,
-        cnn::{Conv, MaxPool, SumPool},
+        cnn::{Conv, Deconv, MaxPool, SumPool},
         einsum::EinSum,
         element_wise::{ElementWiseMiniOp, ElementWiseOp},
         identity::Identity,
@@ -55,6 +55,9 @@ impl Lowering<'_> {
         }
         if let Some(op) = node.op_as::<Conv>() {
             return self.conv(node, op);
+        }
+        if let Some(op) = node.op_as::<Deconv>() {
+            return self.deconv(node, op);
         }
         if let Some(op) = node.op_as::<MaxPool>() {
             return self.max_pool(node, op);

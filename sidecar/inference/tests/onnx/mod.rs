@@ -221,14 +221,20 @@ pub fn convolution(batch: Dim) -> ModelProto {
     )
 }
 
-/// A convolution backwards, which no plan has a step for.
-pub fn deconvolution(batch: Dim) -> ModelProto {
-    let kernel: Vec<f32> = (0..2 * 9).map(|n| (n as f32 - 8.0) * 0.1).collect();
+/// The three largest of eight numbers, which no plan has a step for.
+pub fn largest(batch: Dim) -> ModelProto {
+    let count = TensorProto {
+        name: "count".to_owned(),
+        dims: vec![1],
+        data_type: DataType::Int64 as i32,
+        int64_data: vec![3],
+        ..TensorProto::default()
+    };
     model(
-        vec![value("image", DataType::Float, &[batch, Is(1), Is(4), Is(4)])],
-        vec![floats("kernel", &[1, 2, 3, 3], &kernel)],
-        vec![node("ConvTranspose", &["image", "kernel"], "y", vec![ints("kernel_shape", &[3, 3])])],
-        vec![value("y", DataType::Float, &[batch, Is(2), Is(6), Is(6)])],
+        vec![value("x", DataType::Float, &[batch, Is(8)])],
+        vec![count],
+        vec![node("TopK", &["x", "count"], "y", vec![])],
+        vec![value("y", DataType::Float, &[batch, Is(3)])],
     )
 }
 

@@ -142,6 +142,37 @@ proptest! {
     }
 
     #[test]
+    fn transposed_convolutions_are_answered_as_by_tract(
+        (dims, window) in windows(),
+        group in prop::sample::select(vec![1_i64, 1, 2, 3]),
+        each in 1_i64..4,
+        columns in 1_i64..5,
+        more in prop::collection::vec(0_i64..3, 3),
+        has_bias in any::<bool>(),
+        relu in any::<bool>(),
+        batch in 1_u64..6,
+    ) {
+        let shape = [&[group * each], &*dims].concat();
+        let kernel = [&[group * each, columns], &*window.kernel].concat();
+        let count = kernel.iter().product::<i64>() as usize;
+        let weights = vec![
+            onnx::floats("w", &kernel, &some(1, count)),
+            onnx::floats("b", &[group * columns], &some(2, (group * columns) as usize)),
+        ];
+        let more: Vec<i64> =
+            more.iter().zip(&window.strides).map(|(more, stride)| *more.min(&(stride - 1))).collect();
+        let mut attributes = window.attributes();
+        attributes.extend([int("group", group), ints("output_padding", &more)]);
+        let inputs = if has_bias { vec!["x", "w", "b"] } else { vec!["x", "w"] };
+        let out = if relu { "c" } else { "y" };
+        let mut nodes = vec![onnx::node("ConvTranspose", &inputs, out, attributes)];
+        if relu {
+            nodes.push(onnx::node("Relu", &["c"], "y", vec![]));
+        }
+        check(&model(&shape, weights, nodes), &shape, &[batch, 1]);
+    }
+
+    #[test]
     fn pools_are_answered_as_by_tract(
         (dims, window) in windows(),
         channels in 1_i64..5,
@@ -167,6 +198,7 @@ proptest! {
         starts in prop::collection::vec(0_i64..3, 3),
         steps in prop::collection::vec(prop::sample::select(vec![-3_i64, -2, -1, 1, 2, 3]), 3),
         pads in prop::collection::vec(0_i64..3, 6),
+        mode in prop::sample::select(vec!["constant", "reflect", "edge"]),
         batch in 1_u64..4,
     ) {
         let rank = dims.len();
@@ -178,6 +210,9 @@ proptest! {
             ..TensorProto::default()
         };
         let (mut first, mut end) = (vec![], vec![]);
+        // Nothing is seen in a mirror beyond what is in front of it.
+        let steps: Vec<i64> = if mode == "reflect" { vec![1; rank] } else { steps };
+        let starts: Vec<i64> = if mode == "reflect" { vec![0; rank] } else { starts };
         for ((dim, start), step) in dims.iter().zip(&starts).zip(&steps) {
             let (from, to) = if *step > 0 { (*start, *dim) } else { (dim - 1 - start, i64::MIN + 1) };
             first.push(from);
@@ -198,7 +233,7 @@ proptest! {
         ];
         let nodes = vec![
             onnx::node("Slice", &["x", "starts", "ends", "axes", "steps"], "s", vec![]),
-            onnx::node("Pad", &["s", "pads", "fill"], "y", vec![]),
+            onnx::node("Pad", &["s", "pads", "fill"], "y", vec![onnx::text("mode", mode)]),
         ];
         check(&model(&dims, weights, nodes), &dims, &[batch]);
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tract_onnx::{
     prelude::{OutletId, TDim, TypedNode},
-    tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec},
+    tract_core::ops::cnn::{Conv, KernelFormat},
 };
 
 use super::Geometry;
@@ -22,85 +22,126 @@ use crate::{
 const MOST_GROUPS: usize = 64;
 
 /// A convolution's input with its channels behind everything else, and what becomes of it.
-struct Convolved {
+pub(super) struct Convolved {
     node: usize,
     input: u32,
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     /// The dimensions of the input but the channels: how the window moves along them.
     outer: Vec<Along>,
     /// As many dimensions of the output.
-    shape: Vec<TDim>,
+    pub(super) shape: Vec<TDim>,
 }
 
-impl Lowering<'_> {
+/// The operands of a convolution that are constant.
+pub(super) struct Kernel<'m> {
+    /// Of the kernel: outputs, the inputs of a group, and the window's.
+    pub(super) dims: &'m [usize],
+    pub(super) numbers: &'m [f32],
+    pub(super) bias: Option<Vec<f32>>,
+}
+
+impl<'m> Lowering<'m> {
     pub(in crate::lower) fn conv(&mut self, node: &TypedNode, op: &Conv) -> Because<()> {
         let outlet = OutletId::new(node.id, 0);
+        if op.q_params.is_some() {
+            return Err("of another kind than 32-bit floats".to_owned());
+        }
+        let (input, kernel) = self.kernel(node, op.kernel_fmt)?;
+        let Kernel { dims, numbers, bias } = &kernel;
+        let [outputs, inputs, window @ ..] = dims else {
+            return Err("a kernel without dimensions".to_owned());
+        };
+        let geometry = Geometry::of(&op.pool_spec, &self.shape_of(input)?)?;
+        let of = self.convolved(input, node, geometry, &self.shape_of(outlet)?)?;
+        if of.geometry.kernel != *window {
+            return Err("a kernel of another shape than its window".to_owned());
+        }
+        let size = window.iter().product::<usize>();
+        let last = (2..dims.len()).collect::<Vec<_>>();
+        let order = [&*last, &[1, 0]].concat();
+        if op.group > 1 && *inputs == 1 && *outputs == op.group {
+            let weights = permuted(numbers, dims, &order);
+            return self.depthwise(outlet, of, &weights, kernel.bias);
+        }
+        let columns = outputs.checked_div(op.group).unwrap_or(0);
+        let in_group = [&[columns], dims.get(1..).unwrap_or_default()].concat();
+        let (made, relu) = self.made_with_relu(node);
+        let product = self.grouped(&of, op.group, *inputs, relu, |group| {
+            let (first, each) = (group * columns, inputs * size);
+            let numbers = numbers.get(first * each..(first + columns) * each).unwrap_or_default();
+            Weights {
+                inner: each,
+                columns,
+                numbers: permuted(numbers, &in_group, &order),
+                bias: bias.as_ref().and_then(|it| Some(it.get(first..first + columns)?.to_vec())),
+            }
+        })?;
+        self.is_view(made, View { value: product, axes: of.geometry.channels_last() });
+        Ok(())
+    }
+
+    /// What a convolution reads, and its operands that are constant.
+    pub(super) fn kernel(
+        &self,
+        node: &TypedNode,
+        format: KernelFormat,
+    ) -> Because<(OutletId, Kernel<'m>)> {
         let [input, kernel, bias] = &*node.inputs else {
             return Err("other inputs than three".to_owned());
         };
-        if op.q_params.is_some() || self.kind_of(*input)? != Kind::F32 {
+        if self.kind_of(*input)? != Kind::F32 {
             return Err("of another kind than 32-bit floats".to_owned());
         }
         let Some((dims, numbers)) = self.constant_numbers(*kernel) else {
             return Err("a kernel that is computed".to_owned());
         };
-        if op.kernel_fmt != KernelFormat::OIHW {
+        if format != KernelFormat::OIHW {
             return Err("a kernel in another order".to_owned());
         }
-        let [outputs, inputs, window @ ..] = dims else {
-            return Err("a kernel without dimensions".to_owned());
-        };
-        let bias = self.bias(*bias, *outputs)?;
-        let of = self.convolved(*input, outlet, &op.pool_spec)?;
-        if of.geometry.kernel != window {
-            return Err("a kernel of another shape than its window".to_owned());
-        }
-        let size = window.iter().product::<usize>();
-        let last = (2..dims.len()).collect::<Vec<_>>();
-        if op.group > 1 && *inputs == 1 && *outputs == op.group {
-            let order = [&*last, &[1, 0]].concat();
-            return self.depthwise(outlet, of, &permuted(numbers, dims, &order), bias);
-        }
-        if op.group > MOST_GROUPS {
-            return Err(format!("more than {MOST_GROUPS} groups"));
-        }
-        let mut made = outlet;
-        let mut relu = false;
+        let bias = self.bias(*bias, dims.first().copied().unwrap_or(0))?;
+        Ok((*input, Kernel { dims, numbers, bias }))
+    }
+
+    /// What a node's product makes: what follows it, where that is what a product can do at its end.
+    pub(super) fn made_with_relu(&mut self, node: &TypedNode) -> (OutletId, bool) {
+        let outlet = OutletId::new(node.id, 0);
         if let Some(reader) = self.only_reader(node)
             && self.is_relu(reader, outlet)
         {
-            (made, relu) = (OutletId::new(reader.id, 0), true);
             self.scope.done.insert(reader.id);
+            return (OutletId::new(reader.id, 0), true);
         }
-        let columns = outputs.checked_div(op.group).unwrap_or(0);
-        let in_group = [&[columns], dims.get(1..).unwrap_or_default()].concat();
-        let order = [&*last, &[1, 0]].concat();
-        let mut products = vec![];
-        for group in 0..op.group {
-            let first = group * columns;
-            let each = inputs * size;
-            let numbers = numbers.get(first * each..(first + columns) * each).unwrap_or_default();
-            let matrix = self.matrix_of((of.node, group), || Weights {
-                inner: each,
-                columns,
-                numbers: permuted(numbers, &in_group, &order),
-                bias: bias.as_ref().and_then(|it| Some(it.get(first..first + columns)?.to_vec())),
-            });
+        (outlet, false)
+    }
+
+    /// The products of each group, of `inputs` channels, beside each other.
+    pub(super) fn grouped(
+        &mut self,
+        of: &Convolved,
+        groups: usize,
+        inputs: usize,
+        relu: bool,
+        weights: impl Fn(usize) -> Weights,
+    ) -> Because<u32> {
+        if groups > MOST_GROUPS {
+            return Err(format!("more than {MOST_GROUPS} groups"));
+        }
+        let (mut products, mut columns) = (vec![], 0);
+        for group in 0..groups {
+            let matrix = self.matrix_of((of.node, group), || weights(group));
+            let each = self.columns_of(matrix);
+            columns += each;
             let channels = group * inputs..(group + 1) * inputs;
-            products.push(self.product_of(&of, channels, (matrix, columns), relu)?);
+            products.push(self.product_of(of, channels, (matrix, each), relu)?);
         }
-        let product = match &*products {
-            [only] => *only,
-            _ => {
-                let shape = [&*of.shape, &[TDim::Val(*outputs as i64)]].concat();
-                let output = self.in_slot(Kind::F32, &shape)?;
-                let axis = of.shape.len() as u32;
-                self.step(Step::Concat { axis, inputs: products, output });
-                output
-            }
-        };
-        self.is_view(made, View { value: product, axes: of.geometry.channels_last() });
-        Ok(())
+        if let [only] = &*products {
+            return Ok(*only);
+        }
+        let shape = [&*of.shape, &[TDim::Val(columns as i64)]].concat();
+        let output = self.in_slot(Kind::F32, &shape)?;
+        let axis = of.shape.len() as u32;
+        self.step(Step::Concat { axis, inputs: products, output });
+        Ok(output)
     }
 
     /// A number for each channel; none where all are 0 whatever they are added to.
@@ -113,17 +154,22 @@ impl Lowering<'_> {
         }
     }
 
-    fn convolved(&mut self, from: OutletId, to: OutletId, spec: &PoolSpec) -> Because<Convolved> {
-        let geometry = Geometry::of(spec, &self.shape_of(from)?)?;
+    /// What a window that moves so makes of an input: an output of this shape, but for its channels.
+    pub(super) fn convolved(
+        &mut self,
+        from: OutletId,
+        node: &TypedNode,
+        geometry: Geometry,
+        shape: &[TDim],
+    ) -> Because<Convolved> {
         let input = self.with_channels_last(from, &geometry)?;
-        let shape = self.shape_of(to)?;
         let mut outer: Vec<usize> = (0..geometry.spatial.start).collect();
         outer.extend(geometry.spatial.clone());
         outer.retain(|at| *at != geometry.channels);
         let shape = outer.iter().filter_map(|at| shape.get(*at).cloned()).collect();
         let outer = outer.iter().enumerate();
         let outer = outer.map(|(axis, at)| geometry.along(*at, axis)).collect();
-        Ok(Convolved { node: to.node, input, geometry, outer, shape })
+        Ok(Convolved { node: node.id, input, geometry, outer, shape })
     }
 
     /// The value of an outlet with its channels behind everything else. Its elements stay so.

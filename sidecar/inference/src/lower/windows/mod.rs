@@ -1,11 +1,12 @@
-//! Operators that look at their input through a window: convolutions, pools, padding, and slices that
-//! leave elements out or go backwards.
+//! Operators that look at their input through a window: convolutions and transposed ones, pools, padding,
+//! and slices that leave elements out or go backwards.
 //!
 //! A convolution is the product of what its window shows, row after row, with its kernel as a matrix. Its
 //! channels come out behind everything else, and are left there ([`View`]) for what follows, so that a
 //! network for images moves nothing between its layers.
 
 mod conv;
+mod deconv;
 mod pool;
 
 use std::ops::Range;
@@ -30,8 +31,10 @@ const LARGEST_EXACT: f64 = 16_777_216.0;
 
 impl Lowering<'_> {
     pub(super) fn pad(&mut self, node: &TypedNode, op: &Pad) -> Because<()> {
-        let PadMode::Constant(fill) = &op.mode else {
-            return Err("padding with what is beside it".to_owned());
+        let fill = match &op.mode {
+            PadMode::Constant(fill) => fill,
+            PadMode::Reflect => return self.padded_with(node, op, reflected),
+            PadMode::Edge => return self.padded_with(node, op, at_edge),
         };
         let [from] = &*node.inputs else { return Err("no input".to_owned()) };
         let number = fill.cast_to_scalar::<f64>().map_err(|error| error.to_string())?;
@@ -50,6 +53,41 @@ impl Lowering<'_> {
             Along { axis: axis as u32, stride: 1, start: -(before as i64) }
         };
         self.copied(node, moves, number as f32)
+    }
+
+    /// Padding with elements of the input: `which` says for a place along a dimension of this size.
+    fn padded_with(
+        &mut self,
+        node: &TypedNode,
+        op: &Pad,
+        which: impl Fn(i64, i64) -> Option<i64>,
+    ) -> Because<()> {
+        let [from] = &*node.inputs else { return Err("no input".to_owned()) };
+        let (kind, mut shape) = (self.kind_of(*from)?, self.shape_of(*from)?);
+        let View { mut value, axes } = self.view(*from)?;
+        for (at, pads) in op.pads.iter().enumerate().filter(|(_, pads)| **pads != (0, 0)) {
+            let (dim, axis) =
+                shape.get_mut(at).zip(axes.get(at)).ok_or("an axis that there is not")?;
+            let TDim::Val(size) = *dim else {
+                return Err("padding with what is beside it, along an open size".to_owned());
+            };
+            let [before, after] = [pads.0, pads.1].map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+            let end = size.checked_add(after).filter(|_| before < size && after < size);
+            let end = end.ok_or("padding that is longer than what is beside it")?;
+            let indices = (-before..end).map(|place| which(place, size));
+            let indices = indices.collect::<Option<Vec<_>>>().ok_or("padding of nothing")?;
+            *dim = TDim::Val(indices.len() as i64);
+            let indices = self.indices(&indices)?;
+            let mut within = shape.clone();
+            for (dim, at) in shape.iter().zip(&axes) {
+                within.get_mut(*at).ok_or("a view of other dimensions")?.clone_from(dim);
+            }
+            let output = self.in_slot(kind, &within)?;
+            self.step(Step::Gather { axis: *axis as u32, table: value, indices, output });
+            value = output;
+        }
+        self.is_view(OutletId::new(node.id, 0), View { value, axes });
+        Ok(())
     }
 
     pub(super) fn downsample(&mut self, node: &TypedNode, op: &Downsample) -> Because<()> {
@@ -102,13 +140,20 @@ struct Geometry {
 }
 
 impl Geometry {
-    /// Of an operator over a tensor of this shape.
-    fn of(spec: &PoolSpec, shape: &[TDim]) -> Because<Self> {
+    /// Where an operator's dimensions are, and nothing of its window.
+    fn around(spec: &PoolSpec) -> Self {
         let format = spec.data_format;
         let start = format.h_axis();
         let spatial = start..start + spec.rank();
-        let dims = shape.get(spatial.clone()).ok_or("other dimensions than its window")?;
         let channels = if format.c_is_last() { spatial.end } else { start.saturating_sub(1) };
+        let (kernel, strides, dilations, pads) = (vec![], vec![], vec![], vec![]);
+        Self { channels, spatial, kernel, strides, dilations, pads }
+    }
+
+    /// Of an operator over a tensor of this shape.
+    fn of(spec: &PoolSpec, shape: &[TDim]) -> Because<Self> {
+        let around = Self::around(spec);
+        let dims = shape.get(around.spatial.clone()).ok_or("other dimensions than its window")?;
         if let PaddingSpec::ExplicitOnnxPool(_, _, true) = spec.padding
             && dims.iter().any(|dim| !matches!(dim, TDim::Val(_)))
         {
@@ -124,12 +169,11 @@ impl Geometry {
             all.collect::<Because<Vec<_>>>()
         };
         Ok(Self {
-            channels,
-            spatial,
             kernel: spec.kernel_shape.to_vec(),
             strides: small(&spec.strides())?,
             dilations: small(&spec.dilations())?,
             pads,
+            ..around
         })
     }
 
@@ -161,6 +205,17 @@ impl Geometry {
         };
         (0..=last).map(axis).collect()
     }
+}
+
+/// The element at a place, seen in a mirror at the first and at the last.
+fn reflected(place: i64, size: i64) -> Option<i64> {
+    let last = size - 1;
+    (size > 1).then(|| last - (last - place.abs()).abs())
+}
+
+/// The element at a place, and beyond the first and the last those.
+fn at_edge(place: i64, size: i64) -> Option<i64> {
+    (size > 0).then(|| place.clamp(0, size - 1))
 }
 
 /// For each dimension of a value in the order of a view, how it is moved along.
