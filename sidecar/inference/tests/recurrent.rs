@@ -14,7 +14,7 @@ use inference::{
 };
 use onnx::{
     Is, Named,
-    recurrent::{Recurrent, graph as graph_of, scan},
+    recurrent::{Reads, Recurrent, graph as graph_of, scan},
 };
 use proptest::prelude::*;
 use tract_onnx::pb::{ModelProto, TensorProto};
@@ -92,18 +92,19 @@ fn assert_alike(by_plan: &dyn Model, by_tract: &dyn Model, given: &Inputs) {
 fn recurrent() -> impl Strategy<Value = Recurrent> {
     let sizes = (1_i64..9, 1_i64..7, 1_i64..21);
     let kind = prop::sample::select(vec!["LSTM", "GRU", "RNN"]);
-    (kind, sizes, any::<[bool; 6]>()).prop_map(|(kind, (turns, input, hidden), is)| Recurrent {
+    let reads = prop::sample::select(vec![Reads::Forwards, Reads::Backwards, Reads::BothWays]);
+    let all = (kind, reads, sizes, any::<[bool; 5]>());
+    all.prop_map(|(kind, reads, (turns, input, hidden), is)| Recurrent {
         kind,
-        // What tract misreads is refused when it is loaded, and so is what it cannot type.
-        both_ways: is[0] && kind != "GRU" && !is[3],
+        reads,
         turns,
         input,
         hidden,
-        has_bias: is[1],
-        has_states: is[2],
-        batch_first: is[3],
-        whole: is[4],
-        resets_behind: is[5],
+        has_bias: is[0],
+        has_states: is[1],
+        batch_first: is[2],
+        whole: is[3],
+        resets_behind: is[4],
     })
 }
 
@@ -159,7 +160,7 @@ proptest! {
     ) {
         let model = match which {
             0 => scan(Is(3), [0, 1], &[0.5; 9]),
-            1 => Recurrent { both_ways: true, has_states: true, ..LSTM }.model(noise(1)),
+            1 => Recurrent { reads: Reads::BothWays, has_states: true, ..LSTM }.model(noise(1)),
             _ => Recurrent { kind: "GRU", resets_behind: true, whole: true, ..LSTM }.model(noise(1)),
         };
         let mut bytes = onnx::bytes(&model);
@@ -195,7 +196,7 @@ proptest! {
 
 const LSTM: Recurrent = Recurrent {
     kind: "LSTM",
-    both_ways: false,
+    reads: Reads::Forwards,
     turns: 5,
     input: 3,
     hidden: 4,
@@ -279,6 +280,57 @@ fn loops_in_loops_make_no_plan_without_end() {
         let onnx = onnx::bytes(&nested(depth, 200));
         let refused = CpuBackend::default().load(&Mapped::copied(&onnx).unwrap()).err().unwrap();
         assert!(refused.to_string().contains("no loop in the loop"), "{refused}");
+    }
+}
+
+/// The states of all turns, with the weights of one direction, or of both: [rows, turns, directions, hidden].
+fn states(of: &Recurrent, direction: Option<usize>, x: &Tensor) -> Vec<f32> {
+    let mut both = noise(4);
+    let model = of.model(|name, dims| {
+        let mut whole = both(name, &[&[2], &dims[1..]].concat());
+        if let Some(direction) = direction {
+            let each = whole.float_data.len() / 2;
+            whole.float_data = whole.float_data[direction * each..][..each].to_vec();
+            whole.dims = dims.to_vec();
+        }
+        whole
+    });
+    let model = load(&onnx::bytes(&model));
+    numbers(&model.infer(Inputs::new(vec![x.clone()]).unwrap()).unwrap().tensors()[0]).to_vec()
+}
+
+#[test]
+fn to_read_backwards_is_to_read_the_reverse_and_to_answer_it_in_reverse() {
+    const ROWS: usize = 2;
+    const TURNS: usize = 6;
+    const INPUT: usize = 3;
+    let given = Noise::of(7).floats(ROWS * TURNS * INPUT);
+    let x = |numbers: &[f32]| {
+        let shape = [ROWS, TURNS, INPUT].map(|it| it as u64).to_vec();
+        Tensor::new("x", shape, TensorData::Fp32(numbers.to_vec())).unwrap()
+    };
+    // Each row's turns the other way round.
+    let reversed = |numbers: &[f32]| -> Vec<f32> {
+        let (row, turn) = (numbers.len() / ROWS, numbers.len() / ROWS / TURNS);
+        numbers.chunks(row).flat_map(|row| row.chunks(turn).rev().flatten().copied()).collect()
+    };
+    for kind in ["LSTM", "GRU", "RNN"] {
+        for (batch_first, turns) in [(false, 6), (true, 6), (false, -1)] {
+            let forwards = Recurrent { kind, turns, batch_first, whole: true, ..LSTM };
+            let of = |reads, direction, x: &Tensor| {
+                states(&Recurrent { reads, ..forwards }, direction, x)
+            };
+            let expected = of(Reads::Forwards, Some(1), &x(&reversed(&given)));
+            let backwards = of(Reads::Backwards, Some(1), &x(&given));
+            assert_eq!(reversed(&backwards), expected, "{kind}, {batch_first}, {turns}");
+
+            let onwards = of(Reads::Forwards, Some(0), &x(&given));
+            let both = of(Reads::BothWays, None, &x(&given));
+            let each = LSTM.hidden as usize;
+            let beside = onwards.chunks(each).zip(backwards.chunks(each));
+            let beside: Vec<f32> = beside.flat_map(|(a, b)| [a, b].concat()).collect();
+            assert_eq!(both, beside, "{kind}, {batch_first}, {turns}");
+        }
     }
 }
 

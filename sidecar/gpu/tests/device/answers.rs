@@ -10,7 +10,10 @@ use inference::{
 use crate::{
     llvmpipe::device,
     models::{attention, layers, with_a_step_of_the_cpus},
-    onnx::{self, Element, Is, Named, recurrent::Recurrent},
+    onnx::{
+        self, Element, Is, Named,
+        recurrent::{Reads, Recurrent},
+    },
     support::{assert_alike, assert_near, inputs, load, packed, packed_as, placed, some},
     tuned,
 };
@@ -52,16 +55,17 @@ fn convolutions_are_answered() {
 fn recurrent_models_are_answered_with_a_few_kernels_for_each_turn() {
     let Some(device) = device() else { return };
     let cases = [
-        ("LSTM", false, false, 3),
-        ("LSTM", true, true, 6),
-        ("GRU", false, true, 2),
-        ("GRU", false, false, 4),
-        ("RNN", true, false, 2),
+        ("LSTM", Reads::Forwards, false, 3),
+        ("LSTM", Reads::BothWays, true, 6),
+        ("GRU", Reads::Forwards, true, 2),
+        ("GRU", Reads::BothWays, true, 4),
+        ("GRU", Reads::Backwards, false, 4),
+        ("RNN", Reads::BothWays, false, 2),
     ];
-    for (kind, both_ways, whole, for_each) in cases {
+    for (kind, reads, whole, for_each) in cases {
         let of = Recurrent {
             kind,
-            both_ways,
+            reads,
             turns: 7,
             input: 5,
             hidden: 12,
@@ -90,7 +94,7 @@ fn recurrent_models_are_answered_with_a_few_kernels_for_each_turn() {
         }
         // Beside them the product of all inputs, the first state and its own product, the last turn, whose
         // slots are others, and joining what is answered.
-        let directions = if both_ways { 2 } else { 1 };
+        let directions = of.directions() as usize;
         assert!(
             kernels <= 7 * for_each + 6 * directions,
             "{kernels} kernels for {kind}: {places:?}"

@@ -11,8 +11,7 @@ bound the difference by a small multiple of sqrt(n) u sum |terms|, for n terms a
 A device may take numbers under 2^-126 for 0: where that makes another answer, none is asked for.
 
 Not asked, since the engine is known to answer otherwise, on a CPU and on a device: Relu and HardSigmoid of
-what is not a number, which are a number here; the largest of numbers of which one is none; and recurrent
-models that are refused: an LSTM that goes backwards alone, a GRU that goes both ways.
+what is not a number, which are a number here; and the largest of numbers of which one is none.
 """
 
 import json
@@ -254,10 +253,7 @@ def recurrent():
     """States stay around 1, and gates pass less of a difference on than they get: what turns differ by adds up
     at the most."""
     graph, operator = Graph(), among("LSTM", "GRU", "RNN")
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
-    directions = {"LSTM": ["forward", "bidirectional"], "GRU": ["forward", "reverse"],
-                  "RNN": ["forward", "reverse", "bidirectional"]}[operator]
-    direction = among(*directions)
+    gates, direction = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator], among("forward", "reverse", "bidirectional")
     both = 1 + (direction == "bidirectional")
     turns, width, hidden = upto(12), upto(20), upto(20)
     x = floats((upto(9), turns, width))

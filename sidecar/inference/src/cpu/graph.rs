@@ -9,7 +9,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::{confined::shortened, misread, recurrent};
+use super::{backwards, confined::shortened, misread, recurrent};
 use crate::{DataType, LoadError, TensorSpec};
 
 /// An ONNX file, with what its graph declares, in the file's order.
@@ -25,6 +25,8 @@ impl Graph {
     pub(super) fn read(onnx: &[u8]) -> Result<Self, LoadError> {
         let mut proto = ModelProto::decode(onnx)
             .map_err(|error| LoadError::NotOnnx { detail: shortened(&error.to_string()) })?;
+        let opset = proto.opset_import.iter().find(|it| matches!(&*it.domain, "" | "ai.onnx"));
+        let opset = opset.map_or(0, |it| it.version);
         let graph = proto.graph.as_mut().ok_or(LoadError::NoGraph)?;
         let inputs = declared_inputs(graph)?;
         let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
@@ -35,6 +37,7 @@ impl Graph {
         refuse_duplicates(outputs.iter().map(String::as_str))?;
         forget_symbols(graph);
         misread::mend(graph)?;
+        backwards::straighten(graph, opset);
         recurrent::refuse_misread(graph)?;
         recurrent::give_initial_states(graph);
         let metadata = std::mem::take(&mut proto.metadata_props)

@@ -4,6 +4,7 @@
 //! ONNX file or a package whose graph has no plan, runs by tract (`model.rs`).
 
 mod adapter;
+mod backwards;
 mod base;
 mod confined;
 mod convert;

@@ -17,8 +17,9 @@ const SEQUENCE_LENGTHS: usize = 4;
 const INITIAL_H: usize = 5;
 const INITIAL_C: usize = 6;
 
-/// Refuses what tract would answer wrongly without a word: a sequence that is read backwards alone
-/// is read forwards, and a GRU that is read both ways, or with lengths, answers something else.
+/// Refuses what tract would answer wrongly without a word, of what [`super::backwards`] left: a sequence
+/// that is read backwards alone is read forwards, and a GRU that is read both ways, or with lengths,
+/// answers something else.
 pub(super) fn refuse_misread(graph: &GraphProto) -> Result<(), LoadError> {
     for node in &graph.node {
         let direction = node.attribute.iter().find(|it| it.name == "direction");
@@ -30,13 +31,16 @@ pub(super) fn refuse_misread(graph: &GraphProto) -> Result<(), LoadError> {
             _ => false,
         };
         if is_misread {
+            let found = if has_lengths {
+                "sequences of lengths of their own"
+            } else {
+                "an ONNX opset before 10, or activations with numbers of their own"
+            };
             let detail = format!(
-                "expected {} `{}` to read forwards, or an LSTM or RNN both ways, found one that \
-                 reads {}{}",
+                "expected {} `{}` to read whole sequences forwards, or backwards in a file of ONNX                  opset 10 or later, found that it reads {} with {found}",
                 node.op_type,
                 node.name,
                 String::from_utf8_lossy(direction),
-                if has_lengths { ", with lengths" } else { "" },
             );
             return Err(LoadError::Graph { detail: shortened(&detail) });
         }

@@ -6,14 +6,21 @@ use tract_onnx::pb::{
 
 use super::{Dim, Is, Named, floats, int, model, node, text, value};
 
+/// How a sequence is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    Forwards,
+    Backwards,
+    BothWays,
+}
+
 /// What a recurrent model is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Recurrent {
     /// `LSTM`, `GRU` or `RNN`.
     pub kind: &'static str,
-    /// Whether the sequence is read both ways.
-    pub both_ways: bool,
-    /// How many turns there are, and how many numbers in each and between them.
+    pub reads: Reads,
+    /// How many turns there are, or -1 where that is open, and how many numbers in each and between them.
     pub turns: i64,
     pub input: i64,
     pub hidden: i64,
@@ -38,7 +45,7 @@ impl Recurrent {
     }
 
     pub fn directions(&self) -> i64 {
-        1 + i64::from(self.both_ways)
+        1 + i64::from(self.reads == Reads::BothWays)
     }
 
     /// The model, with weights that `numbers` makes of a name and dimensions. `x` is of [N, turns, input],
@@ -77,7 +84,11 @@ impl Recurrent {
         }
         let trailing = given.iter().rev().take_while(|it| it.is_empty()).count();
         given.truncate(given.len() - trailing);
-        let direction = if self.both_ways { "bidirectional" } else { "forward" };
+        let direction = match self.reads {
+            Reads::Forwards => "forward",
+            Reads::Backwards => "reverse",
+            Reads::BothWays => "bidirectional",
+        };
         let mut attributes = vec![
             int("hidden_size", hidden),
             text("direction", direction),

@@ -10,7 +10,10 @@ use inference::{
 };
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
-use crate::onnx::{self, Element, Is, Named, recurrent::Recurrent};
+use crate::onnx::{
+    self, Element, Is, Named,
+    recurrent::{Reads, Recurrent},
+};
 
 /// Numbers that look random and are always the same (xorshift64*, Vigna 2016).
 pub struct Noise(u64);
@@ -289,7 +292,7 @@ pub fn gru(tuned: u64) -> ModelProto {
 
 const RECURRENT: Recurrent = Recurrent {
     kind: "LSTM",
-    both_ways: false,
+    reads: Reads::Forwards,
     turns: 6,
     input: 9,
     hidden: 20,

@@ -1,0 +1,177 @@
+//! Recurrent operators that read backwards, as ones that read forwards.
+//!
+//! tract reads a sequence forwards that is to be read backwards alone, takes a GRU that reads both ways
+//! for another, and does not type one of any kind that has the batch first. To read backwards is to read
+//! the sequence in reverse, and to answer its states in reverse; to read both ways is to do both, beside
+//! each other.
+
+use std::mem;
+
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+    tensor_proto::DataType,
+};
+
+/// Inputs of `LSTM`, `GRU` and `RNN`, by their positions: what has a part for each direction.
+const WEIGHTS: [usize; 4] = [1, 2, 3, 7];
+const SEQUENCE_LENGTHS: usize = 4;
+const STATES: [usize; 2] = [5, 6];
+/// What `Slice` takes for the end of what is read backwards.
+const BEFORE_ALL: i64 = i64::MIN + 1;
+
+/// Writes those of a graph as ones that read forwards, where they read whole sequences and `opset` has
+/// the operators for it.
+pub(super) fn straighten(graph: &mut GraphProto, opset: i64) {
+    if opset < 10 {
+        return;
+    }
+    let mut nodes = mem::take(&mut graph.node);
+    let mut straight = Straight { constants: &mut graph.initializer, nodes: vec![], number: 0 };
+    for node in nodes.drain(..) {
+        straight.add(node);
+    }
+    graph.node = straight.nodes;
+}
+
+struct Straight<'g> {
+    constants: &'g mut Vec<TensorProto>,
+    nodes: Vec<NodeProto>,
+    /// Of the next name.
+    number: usize,
+}
+
+impl Straight<'_> {
+    fn add(&mut self, node: NodeProto) {
+        let activations = match node.op_type.as_str() {
+            "LSTM" => 3,
+            "GRU" => 2,
+            "RNN" => 1,
+            _ => return self.nodes.push(node),
+        };
+        let direction = attribute(&node, "direction").map_or(&b"forward"[..], |it| &it.s);
+        let has_lengths = node.input.get(SEQUENCE_LENGTHS).is_some_and(|it| !it.is_empty());
+        let is_batch_first = attribute(&node, "layout").is_some_and(|it| it.i == 1);
+        match direction {
+            b"reverse" if !has_lengths => self.backwards(node, is_batch_first),
+            // Which activations have which of these numbers is not said by their order alone.
+            b"bidirectional"
+                if !has_lengths
+                    && (node.op_type == "GRU" || is_batch_first)
+                    && attribute(&node, "activation_alpha").is_none()
+                    && attribute(&node, "activation_beta").is_none() =>
+            {
+                self.both_ways(&node, is_batch_first, activations);
+            }
+            _ => self.nodes.push(node),
+        }
+    }
+
+    fn backwards(&mut self, mut node: NodeProto, is_batch_first: bool) {
+        let turns = i64::from(is_batch_first);
+        node.attribute.retain(|it| it.name != "direction");
+        if let Some(sequence) = node.input.first_mut() {
+            let turned = self.name();
+            let given = mem::replace(sequence, turned.clone());
+            self.slice(given, turned, [-1, BEFORE_ALL, turns, -1]);
+        }
+        let Some(states) = node.output.first_mut().filter(|it| !it.is_empty()) else {
+            return self.nodes.push(node);
+        };
+        let turned = self.name();
+        let wanted = mem::replace(states, turned.clone());
+        self.nodes.push(node);
+        self.slice(turned, wanted, [-1, BEFORE_ALL, turns, -1]);
+    }
+
+    fn both_ways(&mut self, node: &NodeProto, is_batch_first: bool, activations: usize) {
+        let beside = i64::from(is_batch_first);
+        let mut parts = vec![vec![]; node.output.len()];
+        for direction in 0..2_usize {
+            let mut one = node.clone();
+            one.attribute.retain(|it| it.name != "direction");
+            for it in one.attribute.iter_mut().filter(|it| it.name == "activations") {
+                let own = it.strings.chunks(activations).nth(direction);
+                it.strings = own.unwrap_or_default().to_vec();
+            }
+            let at = direction as i64;
+            for (inputs, axis) in [(&WEIGHTS[..], 0), (&STATES[..], beside)] {
+                for input in inputs {
+                    if let Some(input) = one.input.get_mut(*input).filter(|it| !it.is_empty()) {
+                        let part = self.name();
+                        let whole = mem::replace(input, part.clone());
+                        self.slice(whole, part, [at, at + 1, axis, 1]);
+                    }
+                }
+            }
+            for (output, parts) in one.output.iter_mut().zip(&mut parts) {
+                if !output.is_empty() {
+                    *output = self.name();
+                    parts.push(output.clone());
+                }
+            }
+            if direction == 0 {
+                self.nodes.push(one);
+            } else {
+                self.backwards(one, is_batch_first);
+            }
+        }
+        // The states of all turns have a dimension more.
+        for (at, (parts, output)) in parts.into_iter().zip(&node.output).enumerate() {
+            if !parts.is_empty() {
+                let axis = AttributeProto {
+                    name: "axis".to_owned(),
+                    r#type: AttributeType::Int as i32,
+                    i: beside + i64::from(at == 0),
+                    ..AttributeProto::default()
+                };
+                self.operator("Concat", parts, output.clone(), vec![axis]);
+            }
+        }
+    }
+
+    /// What is from `start` to `end` along `axis`, by steps.
+    fn slice(&mut self, from: String, to: String, [start, end, axis, step]: [i64; 4]) {
+        let bounds = [start, end, axis, step].map(|number| self.constant(number));
+        let inputs = [from].into_iter().chain(bounds).collect();
+        self.operator("Slice", inputs, to, vec![]);
+    }
+
+    fn operator(
+        &mut self,
+        op: &str,
+        input: Vec<String>,
+        output: String,
+        attribute: Vec<AttributeProto>,
+    ) {
+        let (name, op_type, output) = (self.name(), op.to_owned(), vec![output]);
+        self.nodes.push(NodeProto {
+            name,
+            op_type,
+            input,
+            output,
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+
+    fn constant(&mut self, number: i64) -> String {
+        let name = self.name();
+        self.constants.push(TensorProto {
+            name: name.clone(),
+            dims: vec![1],
+            data_type: DataType::Int64 as i32,
+            int64_data: vec![number],
+            ..TensorProto::default()
+        });
+        name
+    }
+
+    fn name(&mut self) -> String {
+        self.number += 1;
+        format!("bulkhead.straight.{}", self.number)
+    }
+}
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|it| it.name == name)
+}
