@@ -289,8 +289,8 @@ fn states(of: &Recurrent, direction: Option<usize>, x: &Tensor) -> Vec<f32> {
     let model = of.model(|name, dims| {
         let mut whole = both(name, &[&[2], &dims[1..]].concat());
         if let Some(direction) = direction {
-            let each = whole.float_data.len() / 2;
-            whole.float_data = whole.float_data[direction * each..][..each].to_vec();
+            let each = whole.raw_data.len() / 2;
+            whole.raw_data = whole.raw_data[direction * each..][..each].to_vec();
             whole.dims = dims.to_vec();
         }
         whole

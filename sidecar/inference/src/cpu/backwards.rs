@@ -1,41 +1,69 @@
-//! Recurrent operators that read backwards, as ones that read forwards.
+//! Recurrent operators that read backwards.
 //!
 //! tract reads a sequence forwards that is to be read backwards alone, takes a GRU that reads both ways
-//! for another, and does not type one of any kind that has the batch first. To read backwards is to read
-//! the sequence in reverse, and to answer its states in reverse; to read both ways is to do both, beside
-//! each other.
+//! for another, and fails at any other that does where there are several rows, or they come first. What it
+//! has is loops that go backwards. So an operator that reads both ways becomes two, and one that reads
+//! backwards one that reads forwards, whose loop is turned round once there is one.
 
 use std::mem;
 
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-    tensor_proto::DataType,
+use tract_onnx::{
+    pb::{
+        AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+        tensor_proto::DataType,
+    },
+    tract_core::ops::{
+        gru_seq::GruSeq,
+        scan::{InputMapping, Scan},
+    },
+    tract_hir::internal::*,
 };
 
 /// Inputs of `LSTM`, `GRU` and `RNN`, by their positions: what has a part for each direction.
 const WEIGHTS: [usize; 4] = [1, 2, 3, 7];
 const SEQUENCE_LENGTHS: usize = 4;
 const STATES: [usize; 2] = [5, 6];
-/// What `Slice` takes for the end of what is read backwards.
-const BEFORE_ALL: i64 = i64::MIN + 1;
 
 /// Writes those of a graph as ones that read forwards, where they read whole sequences and `opset` has
-/// the operators for it.
-pub(super) fn straighten(graph: &mut GraphProto, opset: i64) {
-    if opset < 10 {
-        return;
-    }
+/// the operators for it. Gives the names of those to [`turn`].
+pub(super) fn straighten(graph: &mut GraphProto, opset: i64) -> Vec<String> {
     let mut nodes = mem::take(&mut graph.node);
-    let mut straight = Straight { constants: &mut graph.initializer, nodes: vec![], number: 0 };
+    let constants = &mut graph.initializer;
+    let mut straight = Straight { opset, constants, nodes: vec![], turned: vec![], number: 0 };
     for node in nodes.drain(..) {
         straight.add(node);
     }
     graph.node = straight.nodes;
+    straight.turned
+}
+
+/// Turns the loops of these names round: they read and answer from the last turn to the first.
+pub(super) fn turn(model: &mut TypedModel, names: &[String]) -> TractResult<()> {
+    for name in names {
+        let node = model.nodes_mut().iter_mut().find(|it| it.name == *name);
+        let node = node.with_context(|| format!("no loop is made of `{name}`"))?;
+        if let Some(op) = node.op_as_mut::<GruSeq>() {
+            op.chunk = -op.chunk;
+            continue;
+        }
+        let Some(op) = node.op_as_mut::<Scan>() else { bail!("no loop is made of `{name}`") };
+        for mapping in &mut op.input_mapping {
+            if let InputMapping::Scan(info) = mapping {
+                info.chunk = -info.chunk;
+            }
+        }
+        for (_, info) in op.output_mapping.iter_mut().filter_map(|it| it.scan.as_mut()) {
+            info.chunk = -info.chunk;
+        }
+    }
+    Ok(())
 }
 
 struct Straight<'g> {
+    opset: i64,
     constants: &'g mut Vec<TensorProto>,
     nodes: Vec<NodeProto>,
+    turned: Vec<String>,
     /// Of the next name.
     number: usize,
 }
@@ -52,11 +80,11 @@ impl Straight<'_> {
         let has_lengths = node.input.get(SEQUENCE_LENGTHS).is_some_and(|it| !it.is_empty());
         let is_batch_first = attribute(&node, "layout").is_some_and(|it| it.i == 1);
         match direction {
-            b"reverse" if !has_lengths => self.backwards(node, is_batch_first),
+            b"reverse" if !has_lengths => self.backwards(node),
             // Which activations have which of these numbers is not said by their order alone.
             b"bidirectional"
                 if !has_lengths
-                    && (node.op_type == "GRU" || is_batch_first)
+                    && self.opset >= 10
                     && attribute(&node, "activation_alpha").is_none()
                     && attribute(&node, "activation_beta").is_none() =>
             {
@@ -66,21 +94,11 @@ impl Straight<'_> {
         }
     }
 
-    fn backwards(&mut self, mut node: NodeProto, is_batch_first: bool) {
-        let turns = i64::from(is_batch_first);
+    fn backwards(&mut self, mut node: NodeProto) {
+        node.name = self.name();
         node.attribute.retain(|it| it.name != "direction");
-        if let Some(sequence) = node.input.first_mut() {
-            let turned = self.name();
-            let given = mem::replace(sequence, turned.clone());
-            self.slice(given, turned, [-1, BEFORE_ALL, turns, -1]);
-        }
-        let Some(states) = node.output.first_mut().filter(|it| !it.is_empty()) else {
-            return self.nodes.push(node);
-        };
-        let turned = self.name();
-        let wanted = mem::replace(states, turned.clone());
+        self.turned.push(node.name.clone());
         self.nodes.push(node);
-        self.slice(turned, wanted, [-1, BEFORE_ALL, turns, -1]);
     }
 
     fn both_ways(&mut self, node: &NodeProto, is_batch_first: bool, activations: usize) {
@@ -88,6 +106,7 @@ impl Straight<'_> {
         let mut parts = vec![vec![]; node.output.len()];
         for direction in 0..2_usize {
             let mut one = node.clone();
+            one.name = self.name();
             one.attribute.retain(|it| it.name != "direction");
             for it in one.attribute.iter_mut().filter(|it| it.name == "activations") {
                 let own = it.strings.chunks(activations).nth(direction);
@@ -99,7 +118,7 @@ impl Straight<'_> {
                     if let Some(input) = one.input.get_mut(*input).filter(|it| !it.is_empty()) {
                         let part = self.name();
                         let whole = mem::replace(input, part.clone());
-                        self.slice(whole, part, [at, at + 1, axis, 1]);
+                        self.slice(whole, part, [at, at + 1, axis]);
                     }
                 }
             }
@@ -112,7 +131,7 @@ impl Straight<'_> {
             if direction == 0 {
                 self.nodes.push(one);
             } else {
-                self.backwards(one, is_batch_first);
+                self.backwards(one);
             }
         }
         // The states of all turns have a dimension more.
@@ -129,9 +148,9 @@ impl Straight<'_> {
         }
     }
 
-    /// What is from `start` to `end` along `axis`, by steps.
-    fn slice(&mut self, from: String, to: String, [start, end, axis, step]: [i64; 4]) {
-        let bounds = [start, end, axis, step].map(|number| self.constant(number));
+    /// What is from one place to another along an axis.
+    fn slice(&mut self, from: String, to: String, start_end_axis: [i64; 3]) {
+        let bounds = start_end_axis.map(|number| self.constant(number));
         let inputs = [from].into_iter().chain(bounds).collect();
         self.operator("Slice", inputs, to, vec![]);
     }

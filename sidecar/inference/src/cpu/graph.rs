@@ -19,6 +19,8 @@ pub(super) struct Graph {
     pub(super) inputs: Vec<TensorSpec>,
     pub(super) outputs: Vec<String>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// The names of nodes whose loops [`backwards::turn`] has to turn.
+    pub(super) backwards: Vec<String>,
 }
 
 impl Graph {
@@ -37,14 +39,14 @@ impl Graph {
         refuse_duplicates(outputs.iter().map(String::as_str))?;
         forget_symbols(graph);
         misread::mend(graph)?;
-        backwards::straighten(graph, opset);
+        let backwards = backwards::straighten(graph, opset);
         recurrent::refuse_misread(graph)?;
         recurrent::give_initial_states(graph);
         let metadata = std::mem::take(&mut proto.metadata_props)
             .into_iter()
             .map(|p| (p.key, p.value))
             .collect();
-        Ok(Self { proto, inputs, outputs, metadata })
+        Ok(Self { proto, inputs, outputs, metadata, backwards })
     }
 }
 

@@ -12,7 +12,7 @@ use tract_onnx::{
 };
 
 use super::{
-    Workspaces,
+    Workspaces, backwards,
     confined::{confined, shortened},
     convert, edges,
     graph::Graph,
@@ -42,10 +42,12 @@ pub(crate) struct Typed {
 impl Typed {
     /// Reads an ONNX file.
     pub(crate) fn read(onnx: &[u8]) -> Result<Self, LoadError> {
-        let Graph { proto, inputs, outputs, metadata } = Graph::read(onnx)?;
+        let Graph { proto, inputs, outputs, metadata, backwards } = Graph::read(onnx)?;
         let graph = attempt(|| {
             let model = operators::onnx().model_for_proto_model(&proto)?;
-            with_countable_outputs(with_declared_inputs(model, &inputs)?.into_typed()?)
+            let mut typed = with_declared_inputs(model, &inputs)?.into_typed()?;
+            backwards::turn(&mut typed, &backwards)?;
+            with_countable_outputs(typed)
         })?;
         let outputs = answered(&graph, outputs)?;
         Ok(Self { graph, signature: Signature { inputs, outputs, metadata } })

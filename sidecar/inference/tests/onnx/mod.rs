@@ -230,10 +230,12 @@ pub fn largest(batch: Dim) -> ModelProto {
         int64_data: vec![3],
         ..TensorProto::default()
     };
+    let mut largest = node("TopK", &["x", "count"], "y", vec![]);
+    largest.output.push("which".to_owned());
     model(
         vec![value("x", DataType::Float, &[batch, Is(8)])],
         vec![count],
-        vec![node("TopK", &["x", "count"], "y", vec![])],
+        vec![largest],
         vec![value("y", DataType::Float, &[batch, Is(3)])],
     )
 }

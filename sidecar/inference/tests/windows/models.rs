@@ -161,6 +161,12 @@ proptest! {
         ];
         let more: Vec<i64> =
             more.iter().zip(&window.strides).map(|(more, stride)| *more.min(&(stride - 1))).collect();
+        let rank = dims.len();
+        let size = |at: usize| {
+            let reach = (window.kernel[at] - 1) * window.dilations[at] + 1;
+            (dims[at] - 1) * window.strides[at] + reach - window.pads[at] - window.pads[rank + at]
+        };
+        prop_assume!((0..rank).all(|at| size(at) > 0));
         let mut attributes = window.attributes();
         attributes.extend([int("group", group), ints("output_padding", &more)]);
         let inputs = if has_bias { vec!["x", "w", "b"] } else { vec!["x", "w"] };

@@ -66,7 +66,7 @@ impl<'m> Lowering<'m> {
         let columns = outputs.checked_div(op.group).unwrap_or(0);
         let in_group = [&[columns], dims.get(1..).unwrap_or_default()].concat();
         let (made, relu) = self.made_with_relu(node);
-        let product = self.grouped(&of, op.group, *inputs, relu, |group| {
+        let products = self.products(&of, op.group, *inputs, relu, |group| {
             let (first, each) = (group * columns, inputs * size);
             let numbers = numbers.get(first * each..(first + columns) * each).unwrap_or_default();
             Weights {
@@ -76,7 +76,8 @@ impl<'m> Lowering<'m> {
                 bias: bias.as_ref().and_then(|it| Some(it.get(first..first + columns)?.to_vec())),
             }
         })?;
-        self.is_view(made, View { value: product, axes: of.geometry.channels_last() });
+        let value = self.beside(products, &of.shape, columns)?;
+        self.is_view(made, View { value, axes: of.geometry.channels_last() });
         Ok(())
     }
 
@@ -114,33 +115,39 @@ impl<'m> Lowering<'m> {
         (outlet, false)
     }
 
-    /// The products of each group, of `inputs` channels, beside each other.
-    pub(super) fn grouped(
+    /// The product of each group, of `inputs` channels.
+    pub(super) fn products(
         &mut self,
         of: &Convolved,
         groups: usize,
         inputs: usize,
         relu: bool,
         weights: impl Fn(usize) -> Weights,
-    ) -> Because<u32> {
+    ) -> Because<Vec<u32>> {
         if groups > MOST_GROUPS {
             return Err(format!("more than {MOST_GROUPS} groups"));
         }
-        let (mut products, mut columns) = (vec![], 0);
-        for group in 0..groups {
+        let product = |group| {
             let matrix = self.matrix_of((of.node, group), || weights(group));
-            let each = self.columns_of(matrix);
-            columns += each;
             let channels = group * inputs..(group + 1) * inputs;
-            products.push(self.product_of(of, channels, (matrix, each), relu)?);
-        }
-        if let [only] = &*products {
+            self.product_of(of, channels, (matrix, self.columns_of(matrix)), relu)
+        };
+        (0..groups).map(product).collect()
+    }
+
+    /// Values of so many channels each, beside each other; `shape` is what they have before those.
+    pub(super) fn beside(
+        &mut self,
+        values: Vec<u32>,
+        shape: &[TDim],
+        channels: usize,
+    ) -> Because<u32> {
+        if let [only] = &*values {
             return Ok(*only);
         }
-        let shape = [&*of.shape, &[TDim::Val(columns as i64)]].concat();
-        let output = self.in_slot(Kind::F32, &shape)?;
-        let axis = of.shape.len() as u32;
-        self.step(Step::Concat { axis, inputs: products, output });
+        let all = TDim::Val((values.len() * channels) as i64);
+        let output = self.in_slot(Kind::F32, &[shape, &[all]].concat())?;
+        self.step(Step::Concat { axis: shape.len() as u32, inputs: values, output });
         Ok(output)
     }
 

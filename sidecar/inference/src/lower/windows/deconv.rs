@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A matrix of phases may have so many times as many numbers as its kernel; the others are zeros.
-const MOST_ZEROS: usize = 8;
+const MOST_ZEROS: usize = 32;
 
 /// What of a kernel meets a dimension of the input.
 struct Phases {
@@ -98,39 +98,37 @@ impl Lowering<'_> {
         let of = self.convolved(input, node, geometry, &strides)?;
         let columns = outputs.checked_div(op.group).unwrap_or(0);
         let (made, relu) = self.made_with_relu(node);
-        let product = self.grouped(&of, op.group, *inputs, relu, |group| {
+        let products = self.products(&of, op.group, *inputs, relu, |group| {
             phased(&kernel, group, columns, &phases)
         })?;
-        let value = self.interleaved(product, &of, &phases, [op.group, columns], &to)?;
+        let sizes =
+            to.get(of.geometry.spatial.clone()).ok_or("other dimensions than its window")?;
+        let values =
+            products.into_iter().map(|it| self.interleaved(it, &of, &phases, columns, sizes));
+        let values = values.collect::<Because<Vec<_>>>()?;
+        let (batch, _) = of.shape.split_at(of.shape.len() - phases.len());
+        let value = self.beside(values, &[batch, sizes].concat(), columns)?;
         self.is_view(made, View { value, axes: of.geometry.channels_last() });
         Ok(())
     }
 
-    /// Puts what phases are beside each other, and cuts it to the output's shape.
+    /// Puts what phases are beside each other, and cuts it to these sizes.
     fn interleaved(
         &mut self,
         product: u32,
         of: &Convolved,
         phases: &[Phases],
-        [groups, columns]: [usize; 2],
-        to: &[TDim],
+        columns: usize,
+        sizes: &[TDim],
     ) -> Because<u32> {
         let outer = of.shape.len() - phases.len();
         let (batch, places) = of.shape.split_at(outer);
         let counts = phases.iter().map(|it| TDim::Val(it.count as i64)).collect::<Vec<_>>();
-        let [groups, columns] = [groups, columns].map(|it| TDim::Val(it as i64));
-        // As they come: each group's columns together, and its phases within.
-        let is_grouped = groups != TDim::Val(1);
-        let group = if is_grouped { vec![groups.clone()] } else { vec![] };
-        let apart = [batch, places, &*group, &*counts, std::slice::from_ref(&columns)].concat();
-        let mut order: Vec<usize> = (0..outer).collect();
-        for at in 0..phases.len() {
-            order.extend([outer + at, outer + phases.len() + group.len() + at]);
-        }
-        if is_grouped {
-            order.push(outer + phases.len());
-        }
-        order.push(apart.len() - 1);
+        let columns = [TDim::Val(columns as i64)];
+        // As they come: all phases of a place together, and their columns within.
+        let apart = [batch, places, &*counts, &columns].concat();
+        let beside = (outer..of.shape.len()).flat_map(|at| [at, at + phases.len()]);
+        let order: Vec<usize> = (0..outer).chain(beside).chain([apart.len() - 1]).collect();
         let mut value = self.reshaped(product, &apart)?;
         let is_one = |at: &usize| apart.get(*at) == Some(&TDim::Val(1));
         if !order.iter().filter(|at| !is_one(at)).is_sorted() {
@@ -140,14 +138,10 @@ impl Lowering<'_> {
             self.step(Step::Move { input: value, output, axes, starts: vec![] });
             value = output;
         }
-        let channels = groups * columns;
         let whole = places.iter().zip(&counts).map(|(places, count)| places.clone() * count);
-        let whole: Vec<TDim> =
-            batch.iter().cloned().chain(whole).chain([channels.clone()]).collect();
+        let whole: Vec<TDim> = batch.iter().cloned().chain(whole).chain(columns.clone()).collect();
         value = self.reshaped(value, &whole)?;
-        let sizes = of.geometry.spatial.clone().map(|at| to.get(at).cloned());
-        let sizes = sizes.collect::<Option<Vec<_>>>().ok_or("an axis that there is not")?;
-        let cut = [batch, &*sizes, &[channels]].concat();
+        let cut = [batch, sizes, &columns].concat();
         if cut == whole {
             return Ok(value);
         }
