@@ -37,8 +37,9 @@ pub(crate) struct Options {
     /// What their thin matrices are kept as
     #[arg(long, value_enum, default_value = "i8")]
     pairs: Pairs,
-    /// How many requests wait or run at any time
-    #[arg(long, default_value_t = 128)]
+    /// How many requests wait or run at any time; where they are no more than run, what a client does
+    /// between two of them is measured too
+    #[arg(long, default_value_t = 256)]
     clients: usize,
     /// The most rows that run as one
     #[arg(long, default_value_t = 64)]
@@ -80,7 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = TempDir::with_prefix_in("adapters-", &folder)?;
     let family = Family::make(folder.path(), options.adapters, options.pairs.into())?;
     eprintln!("{} adapters of {} bytes", options.adapters, family.adapter_bytes());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
     let report = runtime.block_on(measure(options, &family))?;
     println!("{report}");
     results::record("adapters", options.out.as_deref(), &report)

@@ -89,6 +89,29 @@ impl<'a> LowRank<'a> {
         self.pair.lengths()
     }
 
+    /// Where both start.
+    fn starts(&self) -> [*const u8; 2] {
+        match self.pair {
+            Pair::F32(both) => both.map(|it| it.as_ptr().cast()),
+            Pair::F16(both) => both.map(|it| it.as_ptr().cast()),
+            Pair::I8(both, _) => both.map(|it| it.as_ptr().cast()),
+        }
+    }
+
+    /// How far ahead of what is read of either memory is to be asked: at the same place of the one that is
+    /// `next`, where that is of the same size.
+    fn ahead(&self, next: Option<&Self>) -> [Ahead; 2] {
+        let is_alike = |next: &&Self| {
+            std::mem::discriminant(&next.pair) == std::mem::discriminant(&self.pair)
+                && next.lengths() == self.lengths()
+        };
+        let Some(next) = next.filter(is_alike) else { return [Ahead::default(); 2] };
+        let [down, up] = self.starts();
+        let [next_down, next_up] = next.starts();
+        [(down, next_down), (up, next_up)]
+            .map(|(from, to)| Ahead(Some(to.addr().wrapping_sub(from.addr()))))
+    }
+
     /// The length of what it is multiplied with, and of what comes out.
     fn sizes(&self) -> (usize, usize) {
         let [down, up] = self.pair.lengths();
@@ -136,6 +159,8 @@ pub struct Correction<'a> {
     pub bias: Option<&'a [f32]>,
     /// What is done to each number when both are added.
     pub finish: Finish,
+    /// The change that is read next: memory is asked for it meanwhile.
+    pub next: Option<LowRank<'a>>,
 }
 
 impl Scratch {
@@ -199,19 +224,22 @@ impl Rows<'_> {
         for (at, to) in output.chunks_exact_mut(columns).enumerate() {
             if let Some(pair) = &pair {
                 let row = left.get(at * inner..(at + 1) * inner).unwrap_or_default();
+                // Once is enough.
+                let next = correction.next.as_ref().filter(|_| at == 0);
+                let ahead = pair.ahead(next);
                 match pair.pair {
                     Pair::F32([down, up]) => {
-                        narrow(row, down, wide, thin);
-                        widen(thin, up, wide, to);
+                        narrow(row, down, wide, ahead[0], thin);
+                        widen(thin, up, wide, ahead[1], to);
                     }
                     Pair::F16([down, up]) => {
-                        narrow(row, down, wide, thin);
-                        widen(thin, up, wide, to);
+                        narrow(row, down, wide, ahead[0], thin);
+                        widen(thin, up, wide, ahead[1], to);
                     }
                     Pair::I8([down, up], scales) => {
-                        narrow(row, down, wide, thin);
+                        narrow(row, down, wide, ahead[0], thin);
                         thin.iter_mut().zip(scales).for_each(|(to, scale)| *to *= scale);
-                        widen_blocks(thin, up, wide, to);
+                        widen_blocks(thin, up, wide, ahead[1], to);
                     }
                 }
             }
@@ -237,6 +265,11 @@ pub(crate) fn widened(numbers: &[f16; STEP]) -> [f32; STEP] {
     numbers.convert_to_f32_slice(&mut all);
     all
 }
+
+/// So many bytes ahead of what is read memory is asked for what comes; where it is not said, as far as is
+/// best for a kind of numbers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ahead(Option<usize>);
 
 /// What a thin matrix is kept as.
 trait Number: Copy + Default {
@@ -270,10 +303,10 @@ impl Number for i8 {
     }
 }
 
-/// Asks memory for what comes after `numbers`, once for each line of a cache.
+/// Asks memory for what is ahead of `numbers`, once for each line of a cache.
 #[inline(always)]
-fn ask_ahead<N: Number>(numbers: &[N; WIDTH]) {
-    if let Some(ahead) = N::AHEAD_BYTES {
+fn ask_ahead<N: Number>(numbers: &[N; WIDTH], ahead: Ahead) {
+    if let Some(ahead) = ahead.0.or(N::AHEAD_BYTES) {
         let numbers = numbers.as_ptr().cast::<u8>().wrapping_add(ahead);
         for line in (0..size_of::<[N; WIDTH]>()).step_by(LINE_BYTES) {
             run::fetch(numbers.wrapping_add(line));
@@ -283,23 +316,23 @@ fn ask_ahead<N: Number>(numbers: &[N; WIDTH]) {
 
 /// `thin[j] = row · down[j]`.
 #[inline(always)]
-fn narrow<N: Number>(row: &[f32], down: &[N], wide: impl Widen, thin: &mut [f32]) {
+fn narrow<N: Number>(row: &[f32], down: &[N], wide: impl Widen, ahead: Ahead, thin: &mut [f32]) {
     if row.is_empty() {
         thin.fill(0.0);
         return;
     }
     for (to, down) in thin.iter_mut().zip(down.chunks_exact(row.len())) {
-        *to = dot(row, down, wide);
+        *to = dot(row, down, wide, ahead);
     }
 }
 
 #[inline(always)]
-fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen) -> f32 {
+fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen, ahead: Ahead) -> f32 {
     let ((wide_a, rest_a), (wide_b, rest_b)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
     // What is added up in a loop is touched by nothing else, so that it stays in registers.
     let mut inner = [0.0; WIDTH];
     for (a, b) in wide_a.iter().zip(wide_b) {
-        ask_ahead(b);
+        ask_ahead(b, ahead);
         let numbers = read(b, wide);
         inner.iter_mut().zip(a.iter().zip(&numbers)).for_each(|(sum, (a, b))| *sum += a * b);
     }
@@ -320,7 +353,7 @@ fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen) -> f32 {
 
 /// `to += thin · up`.
 #[inline(always)]
-fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
+fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, ahead: Ahead, to: &mut [f32]) {
     let columns = to.len();
     let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
     let start = chunks.len() * WIDTH;
@@ -331,6 +364,7 @@ fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
             else {
                 continue;
             };
+            ask_ahead(record, ahead);
             let numbers = read(record, wide);
             sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
         }
@@ -347,7 +381,7 @@ fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
 
 /// The same of numbers in the order of [`column_blocks`].
 #[inline(always)]
-fn widen_blocks<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f32]) {
+fn widen_blocks<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, ahead: Ahead, to: &mut [f32]) {
     let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
     let (wide_up, rest_up) =
         up.split_at_checked(chunks.len() * WIDTH * thin.len()).unwrap_or_default();
@@ -355,7 +389,7 @@ fn widen_blocks<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, to: &mut [f
     for (to, block) in chunks.iter_mut().zip(blocks) {
         let mut sums = *to;
         for (scale, record) in thin.iter().zip(block) {
-            ask_ahead(record);
+            ask_ahead(record, ahead);
             let numbers = read(record, wide);
             sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
         }

@@ -95,6 +95,14 @@ proptest! {
             let together = &found[row * columns..(row + 1) * columns];
             prop_assert!(together.iter().zip(&alone).all(same), "a row depends on others");
         }
+        // Whatever comes next, of the same sizes or not, is asked for and changes nothing.
+        for next in [narrow, wide, LowRank::of_halves(&[], &[], 0).unwrap()] {
+            let mut again = numbers(2, rows * columns);
+            let correction =
+                Correction { low_rank: Some(narrow), next: Some(next), ..Correction::default() };
+            scratch.correct(&left, (rows, columns), &correction, &mut again).unwrap();
+            prop_assert!(again.iter().zip(&found).all(same), "what comes next changes an answer");
+        }
     }
 }
 

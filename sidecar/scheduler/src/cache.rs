@@ -293,7 +293,7 @@ impl<E: Send + Sync + 'static> ModelCache<E> {
             return Found::Known(Err(error));
         }
         state.stats.loads += 1;
-        state.by_owner.entry(key.owner().clone()).or_default().loads += 1;
+        state.count(key.owner(), |stats| stats.loads += 1);
         let (told, flight) = watch::channel(None);
         state.flights.insert(key.clone(), flight.clone());
         let landing =
@@ -315,6 +315,13 @@ enum Found<E> {
 }
 
 impl<E> State<E> {
+    fn count(&mut self, owner: &Owner, add: impl FnOnce(&mut OwnerStats)) {
+        match self.by_owner.get_mut(owner) {
+            Some(stats) => add(stats),
+            None => add(self.by_owner.entry(owner.clone()).or_default()),
+        }
+    }
+
     fn failure(&self, key: &ModelKey) -> Option<CacheError<E>> {
         let (until, error) = self.failed.get(key)?;
         (Instant::now() < *until).then(|| error.clone())
@@ -364,7 +371,7 @@ impl<E> Inner<E> {
     fn went(&self, state: &mut State<E>, evicted: Vec<Evicted<Arc<Loaded>>>) -> Vec<Arc<Loaded>> {
         state.stats.evictions += evicted.len() as u64;
         for it in &evicted {
-            state.by_owner.entry(it.key.owner().clone()).or_default().evictions += 1;
+            state.count(it.key.owner(), |stats| stats.evictions += 1);
         }
         let (held, budget) = (state.models.held(), state.models.budget());
         let room = budget.private_bytes.saturating_sub(held.private_bytes);

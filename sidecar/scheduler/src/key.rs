@@ -1,6 +1,10 @@
 //! Under which name a loaded model is found.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use tenancy::{Digest, ModelName, TenantId, Version};
 
@@ -23,59 +27,79 @@ pub enum Owner {
 ///
 /// The digest is part of it too: a version that is registered again with other bytes is another
 /// model, and the old one serves nobody from the moment the assignment changes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Clones share what it says.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModelKey {
+    said: Arc<Said>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    digest: Digest,
     owner: Owner,
     name: ModelName,
     version: Version,
-    digest: Digest,
 }
 
 impl ModelKey {
     /// The key of a model that many tenants share. Use it only where the registry says that the
     /// model is the pooled one.
-    pub const fn pooled(name: ModelName, version: Version, digest: Digest) -> Self {
-        Self { owner: Owner::Pool, name, version, digest }
+    pub fn pooled(name: ModelName, version: Version, digest: Digest) -> Self {
+        Self::of(Owner::Pool, name, version, digest)
     }
 
     /// The key of a model that is `tenant`'s alone. `tenant` must be the one that the passport
     /// names.
-    pub const fn dedicated(
-        tenant: TenantId,
-        name: ModelName,
-        version: Version,
-        digest: Digest,
-    ) -> Self {
-        Self { owner: Owner::Tenant(tenant), name, version, digest }
+    pub fn dedicated(tenant: TenantId, name: ModelName, version: Version, digest: Digest) -> Self {
+        Self::of(Owner::Tenant(tenant), name, version, digest)
+    }
+
+    fn of(owner: Owner, name: ModelName, version: Version, digest: Digest) -> Self {
+        Self { said: Arc::new(Said { digest, owner, name, version }) }
     }
 
     /// Whose model it is.
-    pub const fn owner(&self) -> &Owner {
-        &self.owner
+    pub fn owner(&self) -> &Owner {
+        &self.said.owner
     }
 
     /// The model's name.
-    pub const fn name(&self) -> &ModelName {
-        &self.name
+    pub fn name(&self) -> &ModelName {
+        &self.said.name
     }
 
     /// The model's version.
-    pub const fn version(&self) -> &Version {
-        &self.version
+    pub fn version(&self) -> &Version {
+        &self.said.version
     }
 
     /// The digest of the model's file.
-    pub const fn digest(&self) -> &Digest {
-        &self.digest
+    pub fn digest(&self) -> &Digest {
+        &self.said.digest
+    }
+}
+
+/// By the digest alone, which few keys have in common.
+impl Hash for ModelKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.said.digest.hash(state);
+    }
+}
+
+impl fmt::Debug for ModelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelKey({self})")
     }
 }
 
 impl fmt::Display for ModelKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.owner {
+        let Said { digest, owner, name, version } = &*self.said;
+        match owner {
             Owner::Pool => write!(f, "pooled ")?,
             Owner::Tenant(tenant) => write!(f, "{tenant} ")?,
         }
-        write!(f, "{}@{} ({})", self.name, self.version, self.digest.short())
+        write!(f, "{name}@{version} ({})", digest.short())
     }
 }

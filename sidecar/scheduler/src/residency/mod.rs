@@ -171,7 +171,10 @@ impl<V> Residency<V> {
         let place = self.worth(&key, footprint, load);
         self.held += footprint;
         if let Owner::Tenant(tenant) = key.owner() {
-            *self.of_tenant.entry(tenant.clone()).or_default() += footprint.bytes();
+            match self.of_tenant.get_mut(tenant) {
+                Some(bytes) => *bytes += footprint.bytes(),
+                None => _ = self.of_tenant.insert(tenant.clone(), footprint.bytes()),
+            }
         }
         self.order.insert(place, key.clone());
         self.entries.insert(key, Entry { value, footprint, load, place });

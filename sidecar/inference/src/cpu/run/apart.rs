@@ -6,13 +6,13 @@
 
 use std::ops::Range;
 
-use kernels::{Correction, Finish, Panels};
+use kernels::{Correction, Finish, LowRank, Panels};
 use rkyv::rend::u32_le;
 
 use super::{
     Fault, Operands, Shared, Workspace,
     memory::written,
-    parts::{Parts, Rows, Window},
+    parts::{Own, Parts, Rows, Window},
     products::{rows_of, rows_shown},
     windows::Shown,
 };
@@ -218,8 +218,10 @@ impl<'a, 'o> Product<'a, 'o> {
             end = range.end;
         }
         self.by(self.panels, start..end, scratch, Finish::None)?;
-        for rows in self.shared.parts.iter() {
-            self.correct(rows, scratch, finish)?;
+        let mut parts = self.shared.parts.iter().peekable();
+        while let Some(rows) = parts.next() {
+            let next = parts.peek().and_then(|it| self.low_rank(it.own));
+            self.correct(rows, next, scratch, finish)?;
         }
         Ok(())
     }
@@ -240,15 +242,24 @@ impl<'a, 'o> Product<'a, 'o> {
         Ok(scratch.product_with(helpers, left, count, &panels, finish, output)?)
     }
 
-    /// Adds what a model changes to its rows.
+    /// What a model changes of the matrix by a product of thin ones.
+    fn low_rank(&self, own: Own<'a>) -> Option<LowRank<'a>> {
+        match own.0?.changes().matrix(self.at)?.weights {
+            WeightsRef::LowRank(pair) => Some(pair),
+            _ => None,
+        }
+    }
+
+    /// Adds what a model changes to its rows; the change that comes `next` is asked for meanwhile.
     fn correct(
         &mut self,
-        Rows { range, own }: Rows<'_>,
+        Rows { range, own }: Rows<'a>,
+        next: Option<LowRank<'a>>,
         scratch: &mut kernels::Scratch,
         finish: Finish,
     ) -> Result<(), Fault> {
         let at = self.at;
-        let mut correction = Correction { finish, ..Correction::default() };
+        let mut correction = Correction { finish, next, ..Correction::default() };
         if let Some(change) = own.0.and_then(|it| it.changes().matrix(at)) {
             match change.weights {
                 WeightsRef::Whole(_) => return Ok(()),
