@@ -32,6 +32,7 @@ proptest! {
             low_rank: Some(LowRank::new(&down, &up, rank).unwrap()),
             bias: has_bias.then_some(&*bias),
             finish: if relu { Finish::Relu } else { Finish::None },
+            next: None,
         };
         let mut scratch = Scratch::default();
         let mut found = before.clone();

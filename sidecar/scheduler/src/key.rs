@@ -36,10 +36,10 @@ pub struct ModelKey {
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Said {
-    digest: Digest,
     owner: Owner,
     name: ModelName,
     version: Version,
+    digest: Digest,
 }
 
 impl ModelKey {
@@ -56,7 +56,7 @@ impl ModelKey {
     }
 
     fn of(owner: Owner, name: ModelName, version: Version, digest: Digest) -> Self {
-        Self { said: Arc::new(Said { digest, owner, name, version }) }
+        Self { said: Arc::new(Said { owner, name, version, digest }) }
     }
 
     /// Whose model it is.
@@ -95,7 +95,7 @@ impl fmt::Debug for ModelKey {
 
 impl fmt::Display for ModelKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Said { digest, owner, name, version } = &*self.said;
+        let Said { owner, name, version, digest } = &*self.said;
         match owner {
             Owner::Pool => write!(f, "pooled ")?,
             Owner::Tenant(tenant) => write!(f, "{tenant} ")?,
