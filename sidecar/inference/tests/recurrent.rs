@@ -342,3 +342,38 @@ fn long_and_open_sequences_are_left_to_tract_and_it_is_said_why() {
     let because = unplanned(&scan(Named("T"), [0, 0], &[0.1; 9]));
     assert!(because.contains("a sequence of open length"), "{because}");
 }
+
+#[test]
+fn what_would_be_answered_wrongly_is_refused() {
+    let refused = |model: &ModelProto| {
+        let file = Mapped::copied(&onnx::bytes(model)).unwrap();
+        CpuBackend::default().load(&file).err().expect("a refusal").to_string()
+    };
+    let operator = |model: &mut ModelProto, op: &str| {
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes.iter().position(|it| it.op_type == op).unwrap()
+    };
+    // With lengths.
+    let mut model = Recurrent { kind: "GRU", ..LSTM }.model(noise(1));
+    let at = operator(&mut model, "GRU");
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[at].input.resize(5, String::new());
+    graph.node[at].input[4] = "lengths".to_owned();
+    let error = refused(&model);
+    assert!(error.contains("reads forward over sequences with lengths"), "{error}");
+    // Backwards in a file that has no operators to write it otherwise.
+    let mut model = Recurrent { kind: "GRU", reads: Reads::BothWays, ..LSTM }.model(noise(1));
+    model.opset_import[0].version = 9;
+    let error = refused(&model);
+    assert!(error.contains("reads bidirectional with"), "{error}");
+    // In the body of a loop.
+    let mut model = scan(Is(3), [0, 0], &[0.5; 9]);
+    let at = operator(&mut model, "Scan");
+    let cell = Recurrent { reads: Reads::Backwards, ..LSTM }.model(noise(1)).graph.unwrap();
+    let cell = cell.node.into_iter().find(|it| it.op_type == "LSTM").unwrap();
+    let scan = &mut model.graph.as_mut().unwrap().node[at];
+    let body = scan.attribute.iter_mut().find_map(|it| it.g.as_mut()).unwrap();
+    body.node.push(cell);
+    let error = refused(&model);
+    assert!(error.contains("reads reverse with"), "{error}");
+}

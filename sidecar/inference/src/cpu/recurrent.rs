@@ -32,17 +32,21 @@ pub(super) fn refuse_misread(graph: &GraphProto) -> Result<(), LoadError> {
         };
         if is_misread {
             let found = if has_lengths {
-                "sequences of lengths of their own"
+                "over sequences with lengths of their own"
             } else {
-                "an ONNX opset before 10, or activations with numbers of their own"
+                "with activations that have numbers of their own, in an ONNX opset before 10, or in the \
+                 body of a loop"
             };
             let detail = format!(
-                "expected {} `{}` to read whole sequences forwards, or backwards in a file of ONNX                  opset 10 or later, found that it reads {} with {found}",
+                "expected {} `{}` to read whole sequences forwards, found that it reads {} {found}",
                 node.op_type,
                 node.name,
                 String::from_utf8_lossy(direction),
             );
             return Err(LoadError::Graph { detail: shortened(&detail) });
+        }
+        for attribute in &node.attribute {
+            attribute.g.iter().chain(&attribute.graphs).try_for_each(refuse_misread)?;
         }
     }
     Ok(())
