@@ -6,7 +6,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::Barrier,
     thread,
 };
 
@@ -223,23 +223,30 @@ fn only_unreferenced_artifacts_and_abandoned_files_are_removed() {
 
 #[test]
 fn a_sweep_takes_no_file_from_who_begins_to_write_it() {
-    let (_folder, store) = store();
-    let ends = AtomicBool::new(false);
+    // A sweep has to come between two instructions: without what keeps it out, some of these do.
+    const TIMES: usize = 20_000;
+    const SWEEPS: usize = 3;
+    let (folder, store) = store();
+    let incoming = folder.path().join("incoming");
+    let all_begin = Barrier::new(1 + SWEEPS);
+    let mut lost = 0;
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ends.load(Ordering::Relaxed) {
-                store.remove_unreferenced(|_| true).unwrap();
-            }
-        });
-        let stored: Result<Vec<u64>, ArtifactError> = (0..3000_u32)
-            .map(|at| {
-                let bytes = at.to_le_bytes();
-                store.insert(&bytes[..], &Digest::of(&bytes), LIMIT)
-            })
-            .collect();
-        ends.store(true, Ordering::Relaxed);
-        assert_eq!(stored.unwrap().len(), 3000);
+        for _ in 0..SWEEPS {
+            scope.spawn(|| {
+                for _ in 0..TIMES {
+                    all_begin.wait();
+                    store.remove_unreferenced(|_| true).unwrap();
+                }
+            });
+        }
+        for _ in 0..TIMES {
+            all_begin.wait();
+            let being_written = store.writer(&Digest::of(b"weights"), LIMIT).unwrap();
+            lost += usize::from(files_below(&incoming).is_empty());
+            drop(being_written);
+        }
     });
+    assert_eq!(lost, 0);
 }
 
 proptest! {
