@@ -20,6 +20,9 @@ use wgpu::{
 
 use crate::device::{Driver, PipelineFile};
 
+/// What a main thread has: how deep a driver's compiler goes, nobody says.
+const STACK_BYTES: usize = 8 << 20;
+
 /// The pipelines of an opened device, by shader, and the file that they are kept in.
 pub(crate) struct Pipelines {
     by_shader: Mutex<HashMap<Shader, Arc<Making>>>,
@@ -99,7 +102,7 @@ impl Pipelines {
         drop(by_shader);
         let (compiler, asked, told) =
             (Arc::clone(&self.compiler), shader.clone(), Arc::clone(&making));
-        let thread = thread::Builder::new().name("kernel".to_owned());
+        let thread = thread::Builder::new().name("kernel".to_owned()).stack_size(STACK_BYTES);
         if let Err(error) = thread.spawn(move || told.end(compiler.compile(&asked))) {
             making.end(Err(DeviceError::Refused { detail: format!("no thread: {error}") }));
         }
