@@ -38,8 +38,8 @@ struct Compiler {
     driver: Driver,
     layout: PipelineLayout,
     cache: Option<PipelineCache>,
-    begun: AtomicU64,
-    ended: AtomicU64,
+    /// How many are being made.
+    at_work: AtomicU64,
     made: AtomicU64,
 }
 
@@ -73,8 +73,7 @@ impl Pipelines {
             driver: driver.clone(),
             layout,
             cache,
-            begun: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            at_work: AtomicU64::new(0),
             made: AtomicU64::new(0),
         };
         let (by_shader, saved) = (Mutex::default(), AtomicU64::new(0));
@@ -134,7 +133,7 @@ impl Pipelines {
 
 impl Compiler {
     fn compile(&self, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.at_work.fetch_add(1, Ordering::Relaxed);
         let name = shader.name();
         let made = self.driver.guarded(0, || {
             let device = self.driver.device();
@@ -156,12 +155,12 @@ impl Compiler {
             Ok(_) => _ = self.made.fetch_add(1, Ordering::Relaxed),
             Err(error) => tracing::error!(%error, name, "a shader was refused"),
         }
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.at_work.fetch_sub(1, Ordering::Relaxed);
         made
     }
 
     fn is_at_work(&self) -> bool {
-        self.ended.load(Ordering::Relaxed) < self.begun.load(Ordering::Relaxed)
+        self.at_work.load(Ordering::Relaxed) > 0
     }
 }
 

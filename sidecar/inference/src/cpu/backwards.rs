@@ -8,10 +8,7 @@
 use std::mem;
 
 use tract_onnx::{
-    pb::{
-        AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-        tensor_proto::DataType,
-    },
+    pb::{GraphProto, NodeProto, TensorProto},
     tract_core::ops::{
         gru_seq::GruSeq,
         scan::{InputMapping, Scan},
@@ -19,10 +16,14 @@ use tract_onnx::{
     tract_hir::internal::*,
 };
 
+use super::{
+    nodes::{along, attribute, one_integer, operator},
+    recurrent::{INITIAL_C, INITIAL_H, direction, has_lengths, is_batch_first},
+};
+
 /// Inputs of `LSTM`, `GRU` and `RNN`, by their positions: what has a part for each direction.
 const WEIGHTS: [usize; 4] = [1, 2, 3, 7];
-const SEQUENCE_LENGTHS: usize = 4;
-const STATES: [usize; 2] = [5, 6];
+const STATES: [usize; 2] = [INITIAL_H, INITIAL_C];
 
 /// Writes those of a graph as ones that read forwards, where they read whole sequences and `opset` has
 /// the operators for it. Gives the names of those to [`turn`].
@@ -76,19 +77,16 @@ impl Straight<'_> {
             "RNN" => 1,
             _ => return self.nodes.push(node),
         };
-        let direction = attribute(&node, "direction").map_or(&b"forward"[..], |it| &it.s);
-        let has_lengths = node.input.get(SEQUENCE_LENGTHS).is_some_and(|it| !it.is_empty());
-        let is_batch_first = attribute(&node, "layout").is_some_and(|it| it.i == 1);
-        match direction {
-            b"reverse" if !has_lengths => self.backwards(node),
+        match direction(&node) {
+            _ if has_lengths(&node) => self.nodes.push(node),
+            b"reverse" => self.backwards(node),
             // Which activations have which of these numbers is not said by their order alone.
             b"bidirectional"
-                if !has_lengths
-                    && self.opset >= 10
+                if self.opset >= 10
                     && attribute(&node, "activation_alpha").is_none()
                     && attribute(&node, "activation_beta").is_none() =>
             {
-                self.both_ways(&node, is_batch_first, activations);
+                self.both_ways(&node, activations);
             }
             _ => self.nodes.push(node),
         }
@@ -101,8 +99,8 @@ impl Straight<'_> {
         self.nodes.push(node);
     }
 
-    fn both_ways(&mut self, node: &NodeProto, is_batch_first: bool, activations: usize) {
-        let beside = i64::from(is_batch_first);
+    fn both_ways(&mut self, node: &NodeProto, activations: usize) {
+        let beside = i64::from(is_batch_first(node));
         let mut parts = vec![vec![]; node.output.len()];
         for direction in 0..2_usize {
             let mut one = node.clone();
@@ -118,7 +116,7 @@ impl Straight<'_> {
                     if let Some(input) = one.input.get_mut(*input).filter(|it| !it.is_empty()) {
                         let part = self.name();
                         let whole = mem::replace(input, part.clone());
-                        self.slice(whole, part, [at, at + 1, axis]);
+                        self.slice(&whole, &part, [at, at + 1, axis]);
                     }
                 }
             }
@@ -137,60 +135,28 @@ impl Straight<'_> {
         // The states of all turns have a dimension more.
         for (at, (parts, output)) in parts.into_iter().zip(&node.output).enumerate() {
             if !parts.is_empty() {
-                let axis = AttributeProto {
-                    name: "axis".to_owned(),
-                    r#type: AttributeType::Int as i32,
-                    i: beside + i64::from(at == 0),
-                    ..AttributeProto::default()
-                };
-                self.operator("Concat", parts, output.clone(), vec![axis]);
+                let axis = along(beside + i64::from(at == 0));
+                let joined = operator("Concat", &parts.iter().collect::<Vec<_>>(), output);
+                let name = self.name();
+                self.nodes.push(NodeProto { name, attribute: vec![axis], ..joined });
             }
         }
     }
 
     /// What is from one place to another along an axis.
-    fn slice(&mut self, from: String, to: String, start_end_axis: [i64; 3]) {
-        let bounds = start_end_axis.map(|number| self.constant(number));
-        let inputs = [from].into_iter().chain(bounds).collect();
-        self.operator("Slice", inputs, to, vec![]);
-    }
-
-    fn operator(
-        &mut self,
-        op: &str,
-        input: Vec<String>,
-        output: String,
-        attribute: Vec<AttributeProto>,
-    ) {
-        let (name, op_type, output) = (self.name(), op.to_owned(), vec![output]);
-        self.nodes.push(NodeProto {
-            name,
-            op_type,
-            input,
-            output,
-            attribute,
-            ..NodeProto::default()
+    fn slice(&mut self, from: &String, to: &str, start_end_axis: [i64; 3]) {
+        let [start, end, axis] = start_end_axis.map(|number| {
+            let name = self.name();
+            self.constants.push(one_integer(name.clone(), number));
+            name
         });
-    }
-
-    fn constant(&mut self, number: i64) -> String {
+        let slice = operator("Slice", &[from, &start, &end, &axis], to);
         let name = self.name();
-        self.constants.push(TensorProto {
-            name: name.clone(),
-            dims: vec![1],
-            data_type: DataType::Int64 as i32,
-            int64_data: vec![number],
-            ..TensorProto::default()
-        });
-        name
+        self.nodes.push(NodeProto { name, ..slice });
     }
 
     fn name(&mut self) -> String {
         self.number += 1;
         format!("bulkhead.straight.{}", self.number)
     }
-}
-
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|it| it.name == name)
 }

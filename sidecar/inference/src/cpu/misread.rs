@@ -8,7 +8,10 @@ use tract_onnx::pb::{
     tensor_proto::DataType,
 };
 
-use super::confined::shortened;
+use super::{
+    confined::shortened,
+    nodes::{float, has_input, integer, operator, text},
+};
 use crate::LoadError;
 
 /// The input of `Attention` that holds the keys of before.
@@ -46,7 +49,7 @@ pub(super) fn mend(graph: &mut GraphProto) -> Result<(), LoadError> {
 /// What of a node tract does not see.
 fn passed_over(node: &NodeProto) -> Option<&'static str> {
     let is_set = |name: &str| integer(node, name).is_some_and(|it| it != -1);
-    let has_past = node.input.get(PAST_KEY).is_some_and(|it| !it.is_empty());
+    let has_past = has_input(node, PAST_KEY);
     match node.op_type.as_str() {
         "Attention" if is_set("left_window_size") || is_set("right_window_size") => {
             Some("a window")
@@ -57,22 +60,6 @@ fn passed_over(node: &NodeProto) -> Option<&'static str> {
         "SpaceToDepth" if text(node, "mode") == Some(b"CRD") => Some("the mode CRD"),
         _ => None,
     }
-}
-
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|it| it.name == name)
-}
-
-fn integer(node: &NodeProto, name: &str) -> Option<i64> {
-    attribute(node, name).map(|it| it.i)
-}
-
-fn float(node: &NodeProto, name: &str) -> Option<f32> {
-    attribute(node, name).map(|it| it.f)
-}
-
-fn text<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [u8]> {
-    attribute(node, name).map(|it| &*it.s)
 }
 
 /// `x · sigmoid(alpha · x)`, of which tract takes every `alpha` for 1.
@@ -142,14 +129,4 @@ fn number(number: f32, like: &String, given: &String, name: &str) -> [NodeProto;
         NodeProto { attribute: vec![value], ..operator("Constant", &[], given) },
         operator("CastLike", &[given, like], name),
     ]
-}
-
-fn operator(op: &str, inputs: &[&String], output: &str) -> NodeProto {
-    NodeProto {
-        name: output.to_owned(),
-        op_type: op.to_owned(),
-        input: inputs.iter().map(|it| (*it).clone()).collect(),
-        output: vec![output.to_owned()],
-        ..NodeProto::default()
-    }
 }

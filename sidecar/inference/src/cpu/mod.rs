@@ -13,6 +13,7 @@ mod graph;
 mod matrices;
 mod misread;
 pub(crate) mod model;
+mod nodes;
 mod planned;
 mod recurrent;
 mod run;

@@ -9,22 +9,38 @@ use tract_onnx::pb::{
     tensor_proto::DataType,
 };
 
-use super::confined::shortened;
+use super::{
+    confined::shortened,
+    nodes::{along, has_input, integer, one_integer, operator, text},
+};
 use crate::LoadError;
 
 /// Inputs of `LSTM`, `GRU` and `RNN`, by their positions.
 const SEQUENCE_LENGTHS: usize = 4;
-const INITIAL_H: usize = 5;
-const INITIAL_C: usize = 6;
+pub(super) const INITIAL_H: usize = 5;
+pub(super) const INITIAL_C: usize = 6;
+
+/// How a recurrent operator reads its sequences: `forward`, `reverse` or `bidirectional`.
+pub(super) fn direction(node: &NodeProto) -> &[u8] {
+    text(node, "direction").unwrap_or(b"forward")
+}
+
+/// Whether each of its sequences has a length of its own.
+pub(super) fn has_lengths(node: &NodeProto) -> bool {
+    has_input(node, SEQUENCE_LENGTHS)
+}
+
+/// Whether the batch comes before the sequence, and the directions behind it.
+pub(super) fn is_batch_first(node: &NodeProto) -> bool {
+    integer(node, "layout") == Some(1)
+}
 
 /// Refuses what tract would answer wrongly without a word, of what [`super::backwards`] left: a sequence
 /// that is read backwards alone is read forwards, and a GRU that is read both ways, or with lengths,
 /// answers something else.
 pub(super) fn refuse_misread(graph: &GraphProto) -> Result<(), LoadError> {
     for node in &graph.node {
-        let direction = node.attribute.iter().find(|it| it.name == "direction");
-        let direction = direction.map_or(&b"forward"[..], |it| &it.s);
-        let has_lengths = node.input.get(SEQUENCE_LENGTHS).is_some_and(|it| !it.is_empty());
+        let (direction, has_lengths) = (direction(node), has_lengths(node));
         let is_misread = match node.op_type.as_str() {
             "GRU" => direction != b"forward" || has_lengths,
             "LSTM" | "RNN" => direction == b"reverse",
@@ -86,35 +102,23 @@ fn zeros(
     graph: &mut GraphProto,
     nodes: &mut Vec<NodeProto>,
 ) -> Option<String> {
-    let attribute = |name: &str| node.attribute.iter().find(|it| it.name == name);
-    let hidden = attribute("hidden_size")?.i;
-    let directions = attribute("direction").map_or(1, |it| 1 + i64::from(it.s == b"bidirectional"));
-    let batch_first = attribute("layout").is_some_and(|it| it.i == 1);
+    let hidden = integer(node, "hidden_size")?;
+    let directions = 1 + i64::from(direction(node) == b"bidirectional");
+    let batch_first = is_batch_first(node);
     let name = |what: &str| format!("bulkhead.{at}.{what}");
     let mut constant = |what: &str, value: i64| {
         let name = name(what);
-        graph.initializer.push(TensorProto {
-            name: name.clone(),
-            dims: vec![1],
-            data_type: DataType::Int64 as i32,
-            int64_data: vec![value],
-            ..TensorProto::default()
-        });
+        graph.initializer.push(one_integer(name.clone(), value));
         name
     };
     let axis = constant("axis", i64::from(!batch_first));
     let (directions, hidden) = (constant("directions", directions), constant("hidden", hidden));
     let (shape, batch, dims, state) = (name("shape"), name("batch"), name("dims"), name("state"));
-    nodes.push(operator("Shape", &[node.input.first()?], &shape, None));
-    nodes.push(operator("Gather", &[&shape, &axis], &batch, None));
+    nodes.push(operator("Shape", &[node.input.first()?], &shape));
+    nodes.push(operator("Gather", &[&shape, &axis], &batch));
     let parts =
         if batch_first { [&batch, &directions, &hidden] } else { [&directions, &batch, &hidden] };
-    let along_the_first = AttributeProto {
-        name: "axis".to_owned(),
-        r#type: AttributeType::Int as i32,
-        ..AttributeProto::default()
-    };
-    nodes.push(operator("Concat", &parts, &dims, Some(along_the_first)));
+    nodes.push(NodeProto { attribute: vec![along(0)], ..operator("Concat", &parts, &dims) });
     let zero = TensorProto {
         dims: vec![1],
         data_type: DataType::Float as i32,
@@ -127,22 +131,7 @@ fn zeros(
         t: Some(zero),
         ..AttributeProto::default()
     };
-    nodes.push(operator("ConstantOfShape", &[&dims], &state, Some(of_zeros)));
+    let made = operator("ConstantOfShape", &[&dims], &state);
+    nodes.push(NodeProto { attribute: vec![of_zeros], ..made });
     Some(state)
-}
-
-fn operator(
-    op: &str,
-    inputs: &[&String],
-    output: &str,
-    attribute: Option<AttributeProto>,
-) -> NodeProto {
-    NodeProto {
-        name: output.to_owned(),
-        op_type: op.to_owned(),
-        input: inputs.iter().map(|it| (*it).clone()).collect(),
-        output: vec![output.to_owned()],
-        attribute: attribute.into_iter().collect(),
-        ..NodeProto::default()
-    }
 }

@@ -174,7 +174,6 @@ impl Lowering<'_> {
         let mut bias = None;
         let mut outlet = OutletId::new(node.id, 0);
         let mut last = node;
-        let mut relu = false;
         if let Some(reader) = self.only_reader(last)
             && let Some(added) = self.added(reader, outlet, right, shape, columns)
         {
@@ -196,13 +195,7 @@ impl Lowering<'_> {
             bias = Some(added);
             self.scope.passing.insert(later.id, sum);
         }
-        if let Some(reader) = self.only_reader(last)
-            && self.is_relu(reader, outlet)
-        {
-            relu = true;
-            outlet = OutletId::new(reader.id, 0);
-            self.scope.done.insert(reader.id);
-        }
+        let (outlet, relu) = self.made_with_relu(last);
         let natural: Vec<TDim> = left
             .result
             .iter()
@@ -247,7 +240,19 @@ impl Lowering<'_> {
         is_sum && keeps_shape && others.count() == 1
     }
 
-    pub(super) fn is_relu(&self, reader: &TypedNode, outlet: OutletId) -> bool {
+    /// What a node's product makes: what follows it, where that is what a product can do at its end.
+    pub(super) fn made_with_relu(&mut self, node: &TypedNode) -> (OutletId, bool) {
+        let outlet = OutletId::new(node.id, 0);
+        if let Some(reader) = self.only_reader(node)
+            && self.is_relu(reader, outlet)
+        {
+            self.scope.done.insert(reader.id);
+            return (OutletId::new(reader.id, 0), true);
+        }
+        (outlet, false)
+    }
+
+    fn is_relu(&self, reader: &TypedNode, outlet: OutletId) -> bool {
         let Some((_, numbers)) = self.other_operand(reader, outlet, "Max") else { return false };
         numbers == [0.0]
     }

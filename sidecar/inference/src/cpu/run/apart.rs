@@ -12,13 +12,13 @@ use rkyv::rend::u32_le;
 use super::{
     Fault, Operands, Shared, Workspace,
     memory::written,
-    parts::{Own, Parts, Rows, Window},
+    parts::{Parts, Rows, Window},
     products::{rows_of, rows_shown},
     windows::Shown,
 };
 use crate::{
     Inputs,
-    changes::WeightsRef,
+    changes::{MatrixRef, WeightsRef},
     plan::{ArchivedStep, PackedPlan, Sizes},
 };
 
@@ -218,10 +218,21 @@ impl<'a, 'o> Product<'a, 'o> {
             end = range.end;
         }
         self.by(self.panels, start..end, scratch, Finish::None)?;
-        let mut parts = self.shared.parts.iter().peekable();
-        while let Some(rows) = parts.next() {
-            let next = parts.peek().and_then(|it| self.low_rank(it.own));
-            self.correct(rows, next, scratch, finish)?;
+        let at = self.at;
+        let mut parts = self.shared.parts.iter().map(|Rows { range, own }| {
+            let change = own.0.and_then(|it| it.changes().matrix(at));
+            (range, change.copied())
+        });
+        let mut part = parts.next();
+        while let Some((range, change)) = part {
+            part = parts.next();
+            let next = match &part {
+                Some((_, Some(MatrixRef { weights: WeightsRef::LowRank(pair), .. }))) => {
+                    Some(*pair)
+                }
+                _ => None,
+            };
+            self.correct(range, change, next, scratch, finish)?;
         }
         Ok(())
     }
@@ -242,25 +253,17 @@ impl<'a, 'o> Product<'a, 'o> {
         Ok(scratch.product_with(helpers, left, count, &panels, finish, output)?)
     }
 
-    /// What a model changes of the matrix by a product of thin ones.
-    fn low_rank(&self, own: Own<'a>) -> Option<LowRank<'a>> {
-        match own.0?.changes().matrix(self.at)?.weights {
-            WeightsRef::LowRank(pair) => Some(pair),
-            _ => None,
-        }
-    }
-
     /// Adds what a model changes to its rows; the change that comes `next` is asked for meanwhile.
     fn correct(
         &mut self,
-        Rows { range, own }: Rows<'a>,
-        next: Option<LowRank<'a>>,
+        range: Range<usize>,
+        change: Option<MatrixRef<'_>>,
+        next: Option<LowRank<'_>>,
         scratch: &mut kernels::Scratch,
         finish: Finish,
     ) -> Result<(), Fault> {
-        let at = self.at;
         let mut correction = Correction { finish, next, ..Correction::default() };
-        if let Some(change) = own.0.and_then(|it| it.changes().matrix(at)) {
+        if let Some(change) = change {
             match change.weights {
                 WeightsRef::Whole(_) => return Ok(()),
                 WeightsRef::LowRank(pair) => correction.low_rank = Some(pair),

@@ -103,18 +103,6 @@ impl<'m> Lowering<'m> {
         Ok((*input, Kernel { dims, numbers, bias }))
     }
 
-    /// What a node's product makes: what follows it, where that is what a product can do at its end.
-    pub(super) fn made_with_relu(&mut self, node: &TypedNode) -> (OutletId, bool) {
-        let outlet = OutletId::new(node.id, 0);
-        if let Some(reader) = self.only_reader(node)
-            && self.is_relu(reader, outlet)
-        {
-            self.scope.done.insert(reader.id);
-            return (OutletId::new(reader.id, 0), true);
-        }
-        (outlet, false)
-    }
-
     /// The product of each group, of `inputs` channels.
     pub(super) fn products(
         &mut self,

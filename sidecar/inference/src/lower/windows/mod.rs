@@ -63,11 +63,12 @@ impl Lowering<'_> {
         which: impl Fn(i64, i64) -> Option<i64>,
     ) -> Because<()> {
         let [from] = &*node.inputs else { return Err("no input".to_owned()) };
-        let (kind, mut shape) = (self.kind_of(*from)?, self.shape_of(*from)?);
+        let kind = self.kind_of(*from)?;
         let View { mut value, axes } = self.view(*from)?;
+        let mut shape = self.shape_in(*from, &axes)?;
         for (at, pads) in op.pads.iter().enumerate().filter(|(_, pads)| **pads != (0, 0)) {
-            let (dim, axis) =
-                shape.get_mut(at).zip(axes.get(at)).ok_or("an axis that there is not")?;
+            let axis = axes.get(at).copied().ok_or("an axis that there is not")?;
+            let dim = shape.get_mut(axis).ok_or("a view of other dimensions")?;
             let TDim::Val(size) = *dim else {
                 return Err("padding with what is beside it, along an open size".to_owned());
             };
@@ -78,12 +79,8 @@ impl Lowering<'_> {
             let indices = indices.collect::<Option<Vec<_>>>().ok_or("padding of nothing")?;
             *dim = TDim::Val(indices.len() as i64);
             let indices = self.indices(&indices)?;
-            let mut within = shape.clone();
-            for (dim, at) in shape.iter().zip(&axes) {
-                within.get_mut(*at).ok_or("a view of other dimensions")?.clone_from(dim);
-            }
-            let output = self.in_slot(kind, &within)?;
-            self.step(Step::Gather { axis: *axis as u32, table: value, indices, output });
+            let output = self.in_slot(kind, &shape)?;
+            self.step(Step::Gather { axis: axis as u32, table: value, indices, output });
             value = output;
         }
         self.is_view(OutletId::new(node.id, 0), View { value, axes });
