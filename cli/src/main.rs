@@ -19,7 +19,7 @@ mod up;
 mod usage;
 mod xds_server;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -62,9 +62,18 @@ enum Command {
     Usage(usage::Arguments),
 }
 
+/// How long a driver may go on compiling, or letting go of a device, once all else has ended. One
+/// that takes longer hangs.
+const DRIVERS_END_WITHIN: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = start(arguments.command);
+    if !gpu::driver_threads_end_within(DRIVERS_END_WITHIN) {
+        eprintln!(
+            "warning: a device's driver is still at work, and may end this process by a signal"
+        );
+    }
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -28,7 +28,9 @@ mod llvmpipe;
 mod onnx;
 
 pub use backend::GpuBackend;
-pub use device::{Adapter, Choice, Device, DeviceStats, Settings, adapters};
+pub use device::{
+    Adapter, Choice, Device, DeviceStats, Settings, adapters, driver_threads_end_within,
+};
 pub use inference::DeviceError;
 pub use model::PlacedModel;
 pub use placement::{Mode, Placement, Side};

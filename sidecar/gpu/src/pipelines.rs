@@ -18,7 +18,7 @@ use wgpu::{
     ShaderSource,
 };
 
-use crate::device::{Driver, PipelineFile};
+use crate::device::{Driver, PipelineFile, leave_to_itself};
 
 /// What a main thread has: how deep a driver's compiler goes, nobody says.
 const STACK_BYTES: usize = 8 << 20;
@@ -102,7 +102,13 @@ impl Pipelines {
         let (compiler, asked, told) =
             (Arc::clone(&self.compiler), shader.clone(), Arc::clone(&making));
         let thread = thread::Builder::new().name("kernel".to_owned()).stack_size(STACK_BYTES);
-        if let Err(error) = thread.spawn(move || told.end(compiler.compile(&asked))) {
+        let compile = move || {
+            let made = compiler.compile(&asked);
+            // Before anybody goes on: the device must not go with this thread.
+            drop(compiler);
+            told.end(made);
+        };
+        if let Err(error) = leave_to_itself(thread, compile) {
             making.end(Err(DeviceError::Refused { detail: format!("no thread: {error}") }));
         }
         making

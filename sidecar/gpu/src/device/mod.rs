@@ -6,13 +6,18 @@ mod driver;
 mod fastest;
 mod opened;
 mod pipeline_file;
+mod threads;
 mod trial;
 mod trusted;
 
 use std::{
+    convert::Infallible,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread,
     time::Duration,
 };
@@ -24,6 +29,8 @@ pub use choice::Choice;
 pub(crate) use driver::Driver;
 pub(crate) use opened::Opened;
 pub(crate) use pipeline_file::PipelineFile;
+pub use threads::driver_threads_end_within;
+pub(crate) use threads::leave_to_itself;
 
 /// The longest time between two tries to open a lost device.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
@@ -100,6 +107,8 @@ struct State {
     adapter: Adapter,
     generation: u64,
     losses: u64,
+    /// Goes with the device, which ends the thread that opens it again.
+    reopening: Option<Sender<Infallible>>,
 }
 
 impl Device {
@@ -116,7 +125,8 @@ impl Device {
 
     fn of(opened: Arc<Opened>, settings: Settings) -> Self {
         let adapter = opened.adapter.clone();
-        let state = State { opened: Some(opened), adapter, generation: 0, losses: 0 };
+        let state =
+            State { opened: Some(opened), adapter, generation: 0, losses: 0, reopening: None };
         Self { inner: Arc::new(Inner { settings, state: Mutex::new(state) }) }
     }
 
@@ -172,11 +182,13 @@ impl Device {
         state.losses += 1;
         state.generation += 1;
         let generation = state.generation;
+        let (held, goes) = mpsc::channel();
+        state.reopening = Some(held);
         drop(state);
         drop(gone);
         let inner = Arc::downgrade(&self.inner);
-        let reopening = thread::Builder::new().name("device".to_owned());
-        if let Err(error) = reopening.spawn(move || reopen(&inner, generation)) {
+        let thread = thread::Builder::new().name("device".to_owned());
+        if let Err(error) = leave_to_itself(thread, move || reopen(&inner, &goes, generation)) {
             tracing::error!(%error, "no thread to open the device again: it stays lost");
         }
         Err(lost)
@@ -190,11 +202,13 @@ impl Inner {
     }
 }
 
-/// Opens a lost device again, for as long as anybody has it.
-fn reopen(device: &Weak<Inner>, generation: u64) {
+/// Opens a lost device again, for as long as anybody has it: until it `goes`.
+fn reopen(device: &Weak<Inner>, goes: &Receiver<Infallible>, generation: u64) {
     let Some(mut pause) = device.upgrade().map(|it| it.settings.reopen_after) else { return };
     loop {
-        thread::sleep(pause);
+        if goes.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
         let Some(inner) = device.upgrade() else { return };
         match Opened::new(&inner.settings, generation) {
             Ok(opened) => {

@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::{
     Adapter, Settings,
     adapters::{Found, chosen},
     driver::Driver,
+    leave_to_itself,
     pipeline_file::PipelineFile,
     trusted,
 };
@@ -202,9 +204,8 @@ impl Drop for Opened {
             // wgpu waits for a queue that goes, and asserts that it is empty. What hangs is waited for
             // on a thread of its own, which may fail.
             let (driver, queue) = (self.driver.clone(), self.queue.clone());
-            _ = std::thread::Builder::new()
-                .name("lost-device".to_owned())
-                .spawn(move || drop((queue, driver)));
+            let thread = thread::Builder::new().name("lost-device".to_owned());
+            _ = leave_to_itself(thread, move || drop((queue, driver)));
         }
     }
 }

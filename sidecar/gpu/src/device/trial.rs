@@ -18,7 +18,7 @@ use inference::{
 };
 use kernels::{Element, PanelShape};
 
-use super::{Device, Opened, Settings, adapters::Found, fastest::Speed};
+use super::{Device, Opened, Settings, adapters::Found, fastest::Speed, leave_to_itself};
 use crate::{GpuBackend, Mode, PlacedModel};
 
 /// Rows of the request that is bound by how fast a device computes: half a billion multiplications.
@@ -48,8 +48,7 @@ pub(super) fn measure(
     let (told, measured) = mpsc::sync_channel(1);
     let found = found.clone();
     let thread = thread::Builder::new().name("device-trial".to_owned());
-    thread
-        .spawn(move || _ = told.send(measured_here(&found, settings)))
+    leave_to_itself(thread, move || _ = told.send(measured_here(&found, settings)))
         .map_err(|error| refused(&error))?;
     measured.recv_timeout(deadline).unwrap_or_else(|error| {
         Err(match error {
@@ -150,14 +149,20 @@ fn refused(what: &dyn std::fmt::Display) -> DeviceError {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::adapters::found, *};
+    use super::{
+        super::{adapters::found, driver_threads_end_within},
+        *,
+    };
 
+    /// Measures each, and waits for those that were left to themselves.
     fn each(deadline: Duration) -> Vec<Result<Speed, DeviceError>> {
         let (_instance, found) = found();
         if found.is_empty() {
             eprintln!("SKIPPED: there is no device; Debian's package mesa-vulkan-drivers has one");
         }
-        found.iter().map(|it| measure(it, &Settings::default(), deadline)).collect()
+        let measured = found.iter().map(|it| measure(it, &Settings::default(), deadline)).collect();
+        assert!(driver_threads_end_within(Duration::from_secs(120)), "one is left");
+        measured
     }
 
     #[test]

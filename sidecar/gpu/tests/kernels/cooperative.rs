@@ -1,6 +1,6 @@
 //! Products by cooperative matrices, where a device has them. Mesa's llvmpipe has since its release 26.
 
-use gpu::{Device, Settings};
+use gpu::Settings;
 use half::f16;
 use inference::{
     TensorData,
@@ -14,10 +14,10 @@ use proptest::{
 use crate::{
     case::{Batch, Case, Is},
     compare::{assert_near, plain},
-    llvmpipe::{open, settings},
+    llvmpipe::{Own, open, settings},
 };
 
-fn device() -> Option<Device> {
+fn device() -> Option<Own> {
     let device = open(Settings { cooperative_matrices: true, ..settings() })?;
     if !device.adapter().has_cooperative_matrices {
         eprintln!("SKIPPED: {} has no cooperative matrices", device.adapter());

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{sync::OnceLock, time::Duration};
+use std::{ops::Deref, sync::OnceLock, time::Duration};
 
-use gpu::{Device, GpuBackend, Mode, Settings};
+use gpu::{Device, GpuBackend, Mode, Settings, driver_threads_end_within};
 use inference::{Limits, cpu::CpuBackend};
 
 /// What computes on a processor with other work takes long, and does not hang.
@@ -27,15 +27,34 @@ pub fn settings() -> Settings {
     }
 }
 
+/// A device of a test's own. What it left to itself ends with the test, and not with the process.
+#[derive(Debug)]
+pub struct Own(Option<Device>);
+
+impl Deref for Own {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0 = None;
+        assert!(driver_threads_end_within(LONG) || std::thread::panicking(), "one is left");
+    }
+}
+
 /// A device of a test's own. Without one the test says so.
-pub fn open(settings: Settings) -> Option<Device> {
+pub fn open(settings: Settings) -> Option<Own> {
     // What is refused is told in the output of the test that fails by it.
     _ = tracing_subscriber::fmt()
         .with_test_writer()
         .with_max_level(tracing::Level::WARN)
         .try_init();
     match Device::open(settings) {
-        Ok(device) => Some(device),
+        Ok(device) => Some(Own(Some(device))),
         Err(error) => {
             eprintln!(
                 "SKIPPED: {error}; Debian's package mesa-vulkan-drivers has one that needs no \
@@ -49,8 +68,8 @@ pub fn open(settings: Settings) -> Option<Device> {
 
 /// A device for every test that leaves it as it is.
 pub fn device() -> Option<&'static Device> {
-    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    DEVICE.get_or_init(|| open(settings())).as_ref()
+    static DEVICE: OnceLock<Option<Own>> = OnceLock::new();
+    DEVICE.get_or_init(|| open(settings())).as_deref()
 }
 
 /// Loads models that the device answers wherever it can.

@@ -1,5 +1,7 @@
 //! A node with a device: what is answered is what the CPU answers, and what is there is told.
 
+use std::time::Duration;
+
 use inference::{Pack, pack};
 
 use crate::{
@@ -56,6 +58,7 @@ async fn a_model_is_brought_to_the_device_and_answered_as_by_the_cpu_wherever_it
         left = metric(&metrics, "bulkhead_sidecar_device_bytes").await;
     }
     sidecar.stop().await;
+    assert!(gpu::driver_threads_end_within(Duration::from_secs(60)), "one is left");
 }
 
 #[tokio::test]
