@@ -480,12 +480,15 @@ impl Rotation {
     async fn is_followed(&self, setting: &Setting) -> Result<()> {
         let what = format!("the new key of {ROTATED} to be in force");
         until(&what, ROTATION_PATIENCE, async || {
-            let answer = setting.ask(Some(&self.newest)).await?;
-            if answer.status == 200 {
-                return Ok(Some(()));
+            // Over as many new connections, and so by every worker.
+            for _ in 0..16 {
+                let answer = setting.ask(Some(&self.newest)).await?;
+                if answer.status != 200 {
+                    answer.denied(401, "unknown_key")?;
+                    return Ok(None);
+                }
             }
-            answer.denied(401, "unknown_key")?;
-            Ok(None)
+            Ok(Some(()))
         })
         .await?;
         setting.ask(Some(&self.kept)).await?.ok()?;

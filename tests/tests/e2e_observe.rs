@@ -74,6 +74,13 @@ impl Setting {
         self.issuer.token(ORG, &TokenOptions::default())
     }
 
+    /// The table by which a request is decided over a connection of its own.
+    async fn revision(&self) -> Result<reqwest::header::HeaderValue> {
+        let answer = Caller::new(&self.edge.url())?.get(PATH, Some(&self.token()?)).await?;
+        let revision = answer.ok()?.headers.get("x-bulkhead-revision").cloned();
+        revision.context("expected the revision in a header")
+    }
+
     async fn served(&self) -> Result<()> {
         let (caller, token) = (Caller::new(&self.edge.url())?, self.token()?);
         until("the tenant to be served", PATIENCE, async || {
@@ -128,7 +135,17 @@ async fn what_a_check_in_shadow_would_have_denied_is_counted_for_each_tenant(
          expression: request.path != '/odd'\n  \
          denial: {status: 403, code: odd_path, message: that path is odd}\n",
     );
+    let before = setting.revision().await?;
     setting.apply(&check).await?;
+    until("every worker to have the check", PATIENCE, async || {
+        for _ in 0..16 {
+            if setting.revision().await? == before {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await?;
     let admin = Caller::new(&setting.edge.admin_url())?;
     let (caller, token) = (Caller::new(&setting.edge.url())?, setting.token()?);
     for _ in 0..ASKED {

@@ -2,7 +2,11 @@
 //! one of its threads, and serves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, DirEntry},
+    io,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use devstack::stack::Stack;
@@ -62,7 +66,15 @@ async fn no_thread_of_the_interactive_plane_gives_way_unless_it_runs_beyond_a_sh
 fn threads(pid: u32) -> Result<Vec<Scheduling>> {
     let folder = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;
-    tasks.map(|task| scheduling(&task?.path())).collect()
+    let of = |task: io::Result<DirEntry>| {
+        let task = task?.path();
+        match scheduling(&task) {
+            // It ended meanwhile.
+            Err(_) if !task.exists() => Ok(None),
+            found => found.map(Some),
+        }
+    };
+    tasks.filter_map(|task| of(task).transpose()).collect()
 }
 
 /// As `proc_pid_stat(5)` and `proc_pid_status(5)` describe it.

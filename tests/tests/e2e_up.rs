@@ -14,6 +14,7 @@ use devstack::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 /// For a stack to start and replay on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,11 +24,15 @@ const THIN: &str = "org_oo";
 
 const REQUESTS: u64 = 20;
 
+/// Each looks for ports that are free, and takes them one after another: two at once might find the same.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// The xds-server, three Envoys and two sidecars.
 const PROCESSES: usize = 6;
 
 #[tokio::test]
 async fn one_replay_serves_and_meters_sixteen_tenants_and_leaves_no_process_behind() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
     let launch = up(folder.path()).args(["--once", "--report"]).arg(&report);
@@ -71,6 +76,7 @@ fn assert_served(tenant: &Value) {
 
 #[tokio::test]
 async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_started() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let launch = up(folder.path());
     let mut up = Child::spawn(&launch).unwrap();
@@ -107,6 +113,7 @@ async fn up_prints_curl_lines_that_work_and_an_interrupt_stops_all_that_it_start
 
 #[tokio::test]
 async fn what_up_started_ends_with_it_even_where_it_is_killed() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let mut up = Child::spawn(&up(folder.path())).unwrap();
     let mut descendants = Descendants::of(up.pid());

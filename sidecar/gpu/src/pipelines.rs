@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,8 @@ struct Making {
 #[derive(Default)]
 struct State {
     made: Option<Result<ComputePipeline, DeviceError>>,
+    /// That makes it, until somebody has waited for it.
+    thread: Option<JoinHandle<()>>,
     is_told_late: bool,
 }
 
@@ -108,8 +110,11 @@ impl Pipelines {
             drop(compiler);
             told.end(made);
         };
-        if let Err(error) = leave_to_itself(thread, compile) {
-            making.end(Err(DeviceError::Refused { detail: format!("no thread: {error}") }));
+        match thread.spawn(compile) {
+            Ok(thread) => making.lock().thread = Some(thread),
+            Err(error) => {
+                making.end(Err(DeviceError::Refused { detail: format!("no thread: {error}") }));
+            }
         }
         making
     }
@@ -175,20 +180,30 @@ impl Making {
         Self { since: Instant::now(), state: Mutex::default(), ended: Condvar::new() }
     }
 
+    /// Nothing under the lock panics half-way through a change.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self, made: Result<ComputePipeline, DeviceError>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).made = Some(made);
+        self.lock().made = Some(made);
         self.ended.notify_all();
     }
 
     /// What it was made to, at the latest so long after it was begun.
     fn within(&self, within: Duration, shader: &Shader) -> Result<ComputePipeline, DeviceError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         let left = within.saturating_sub(self.since.elapsed());
         let waited = self.ended.wait_timeout_while(state, left, |state| state.made.is_none());
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = &state.made {
-            return made.clone();
+        let thread = state.thread.take();
+        if let Some(made) = state.made.clone() {
+            drop(state);
+            // To its very end: it must not be in the driver any more when a process ends.
+            _ = thread.map(JoinHandle::join);
+            return made;
         }
+        _ = thread.map(leave_to_itself);
         let late = DeviceError::NotCompiled { kernel: shader.name(), within };
         if !std::mem::replace(&mut state.is_told_late, true) {
             tracing::warn!(error = %late, "requests that need it are answered by the CPU");

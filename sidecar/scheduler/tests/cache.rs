@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -177,15 +177,18 @@ async fn a_model_in_use_outlives_its_eviction() {
     assert!(!is_loaded(&cache, &key("a")));
     assert_eq!(&**in_use.artifact(), b"         a");
     assert_eq!(in_use.model().private_bytes(), 90);
-    // What goes is let go of after those who wait have their answer.
-    for _ in 0..1000 {
-        if Arc::strong_count(&in_use) == 1 {
-            break;
+    is_held_by(1, &Arc::downgrade(&in_use)).await;
+}
+
+/// What goes is let go of after those who wait have their answer.
+async fn is_held_by(holders: usize, held: &Weak<Loaded>) {
+    for _ in 0..10_000 {
+        if held.strong_count() == holders {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let only_holder = Arc::strong_count(&in_use);
-    assert_eq!(only_holder, 1);
+    assert_eq!(held.strong_count(), holders);
 }
 
 /// Sixteen requests for one model, whose load answers when all of them have come.
@@ -435,7 +438,7 @@ async fn what_is_no_file_goes_altogether() {
         load(&cache, &files, name, 0).await;
     }
     assert_eq!((cache.stats().evictions, cache.stats().cold), (1, 0));
-    assert!(held.upgrade().is_none());
+    is_held_by(0, &held).await;
 }
 
 #[tokio::test]
@@ -445,7 +448,7 @@ async fn what_nobody_wants_is_not_kept_cold() {
     load(&cache, &files, "b", 0).await;
     assert!(held.upgrade().is_some());
     assert_eq!(cache.retain(|it| *it == key("b")), 1);
-    assert!(held.upgrade().is_none());
+    is_held_by(0, &held).await;
     assert!(!is_loaded(&cache, &key("a")));
 }
 

@@ -33,7 +33,7 @@ use super::{
 };
 
 /// How often in a row a proxy must decide by a table before all of its workers are taken to.
-const SURE: usize = 8;
+const SURE: usize = 20;
 
 /// What Envoy sets where it believes nothing that a caller says for Envoy. It does not, where it
 /// takes the caller for one of its own.

@@ -1,7 +1,12 @@
 //! When what was taken is written to the disk: soon, and seldom enough that a disk is never busy
 //! with it, however many pushes there are.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use tenancy::Digest;
 use tokio::time::{Instant, sleep, timeout};
@@ -43,20 +48,32 @@ impl Keeper {
         self.code.clone()
     }
 
-    /// Writes what changes, for ever.
-    pub(crate) async fn keep(&self) {
+    /// Writes what changes until it is to stop: what it has begun to write then, it has written when
+    /// this returns.
+    pub(crate) async fn keep(&self, stop: impl Future<Output = ()>) {
         let mut changes = self.memory.watch();
         let mut pause = PAUSE;
+        let mut stop = pin!(stop);
         loop {
-            // Where nothing changes, there may still be something that could not be done before.
-            let _ = timeout(MISSING_CODE_ROUND, changes.changed()).await;
-            sleep(pause).await;
+            let more = async {
+                // Where nothing changes, there may still be something that could not be done before.
+                let _ = timeout(MISSING_CODE_ROUND, changes.changed()).await;
+                sleep(pause).await;
+            };
+            if is_first(&mut stop, more).await {
+                return;
+            }
             changes.mark_unchanged();
             let started = Instant::now();
             self.save().await;
             pause = PAUSE.max(started.elapsed() * PAUSE_TO_WRITING);
-            self.fetch_missing_code().await;
-            self.sweep().await;
+            let code = async {
+                self.fetch_missing_code().await;
+                self.sweep().await;
+            };
+            if is_first(&mut stop, code).await {
+                return;
+            }
         }
     }
 
@@ -105,5 +122,16 @@ impl Keeper {
         if let Err(error) = swept {
             tracing::warn!(%error, "old code could not be removed");
         }
+    }
+}
+
+/// Whether `stop` ends before `work`, which is then given up.
+async fn is_first(
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = ()>,
+) -> bool {
+    tokio::select! {
+        () = stop => true,
+        () = work => false,
     }
 }

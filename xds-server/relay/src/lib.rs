@@ -122,10 +122,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     });
     let keeping = keeper.clone();
     tasks.spawn(async move {
-        tokio::select! {
-            () = keeping.keep() => {}
-            () = stop_asked(stopped) => {}
-        }
+        keeping.keep(stop_asked(stopped)).await;
         Ok(())
     });
     tracing::info!(%listen, xds = options.xds, "relay listens");

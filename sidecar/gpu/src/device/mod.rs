@@ -188,8 +188,11 @@ impl Device {
         drop(gone);
         let inner = Arc::downgrade(&self.inner);
         let thread = thread::Builder::new().name("device".to_owned());
-        if let Err(error) = leave_to_itself(thread, move || reopen(&inner, &goes, generation)) {
-            tracing::error!(%error, "no thread to open the device again: it stays lost");
+        match thread.spawn(move || reopen(&inner, &goes, generation)) {
+            Ok(thread) => leave_to_itself(thread),
+            Err(error) => {
+                tracing::error!(%error, "no thread to open the device again: it stays lost");
+            }
         }
         Err(lost)
     }

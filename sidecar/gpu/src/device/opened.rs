@@ -205,7 +205,7 @@ impl Drop for Opened {
             // on a thread of its own, which may fail.
             let (driver, queue) = (self.driver.clone(), self.queue.clone());
             let thread = thread::Builder::new().name("lost-device".to_owned());
-            _ = leave_to_itself(thread, move || drop((queue, driver)));
+            _ = thread.spawn(move || drop((queue, driver))).map(leave_to_itself);
         }
     }
 }

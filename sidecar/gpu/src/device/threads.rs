@@ -1,9 +1,8 @@
 //! Threads that are in a driver while nobody waits for them.
 
 use std::{
-    io,
     sync::{Mutex, PoisonError},
-    thread::{self, Builder, JoinHandle},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -13,16 +12,11 @@ static THREADS: Mutex<Vec<JoinHandle<()>>> = Mutex::new(vec![]);
 /// How often it is looked whether one has ended.
 const LOOKED_AFTER: Duration = Duration::from_millis(2);
 
-/// Begins a thread that is left to itself, but for [`driver_threads_end_within`].
-pub(crate) fn leave_to_itself(
-    thread: Builder,
-    work: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
-    let begun = thread.spawn(work)?;
+/// Waits for this thread no more, but in [`driver_threads_end_within`].
+pub(crate) fn leave_to_itself(thread: JoinHandle<()>) {
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     join_ended(&mut threads);
-    threads.push(begun);
-    Ok(())
+    threads.push(thread);
 }
 
 /// Waits until no thread that was left to itself is in a driver, for `within` at the most. Whether that
@@ -64,7 +58,7 @@ mod tests {
     #[test]
     fn what_is_left_to_itself_is_waited_for_and_not_for_ever() {
         let (end, ended) = mpsc::channel::<()>();
-        leave_to_itself(Builder::new(), move || _ = ended.recv()).unwrap();
+        leave_to_itself(thread::spawn(move || _ = ended.recv()));
         assert!(!driver_threads_end_within(Duration::from_millis(20)));
         drop(end);
         assert!(driver_threads_end_within(Duration::from_secs(120)));

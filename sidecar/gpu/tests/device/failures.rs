@@ -10,13 +10,10 @@ use gpu::{DeviceError, Settings};
 use inference::{Backend, OnDevice, cpu::CpuBackend};
 
 use crate::{
-    llvmpipe::{open, settings},
+    llvmpipe::{LONG, open, settings},
     models::layers,
     support::{assert_near, inputs, load, packed, placed},
 };
-
-/// Long enough for anything that is waited for here.
-const LONG: Duration = Duration::from_secs(60);
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let from = Instant::now();

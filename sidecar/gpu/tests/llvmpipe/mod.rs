@@ -9,7 +9,7 @@ use gpu::{Device, GpuBackend, Mode, Settings, driver_threads_end_within};
 use inference::{Limits, cpu::CpuBackend};
 
 /// What computes on a processor with other work takes long, and does not hang.
-const LONG: Duration = Duration::from_secs(300);
+pub const LONG: Duration = Duration::from_secs(300);
 
 /// What the device is called.
 pub fn name() -> String {

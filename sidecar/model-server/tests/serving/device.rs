@@ -1,6 +1,6 @@
 //! A node with a device: what is answered is what the CPU answers, and what is there is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use inference::{Pack, pack};
 
@@ -10,6 +10,9 @@ use crate::{
     plane::{Plane, model},
     sharing::metric,
 };
+
+/// For what a device does that computes on a processor with other work.
+const LONG: Duration = Duration::from_secs(300);
 
 /// Kernels add up in other orders.
 const TOLERANCE: f32 = 0.01;
@@ -35,11 +38,11 @@ async fn a_model_is_brought_to_the_device_and_answered_as_by_the_cpu_wherever_it
     let home = Home { metrics: Some(free), device, ..Home::new() };
     let sidecar = home.start_ready(&plane).await;
     let metrics = format!("http://{free}/metrics");
-    let passport = plane.passport("ua");
+    let (expected, from) = (expected_air_time("ua"), Instant::now());
     let mut answered = 0;
     loop {
-        let found = sidecar.predict(INFER, &passport).await.air_time();
-        assert!((found - expected_air_time("ua")).abs() < TOLERANCE, "{found}");
+        let found = sidecar.predict(INFER, &plane.passport("ua")).await.air_time();
+        assert!((found - expected).abs() < TOLERANCE, "{found}");
         answered += 1;
         let brought = metric(&metrics, "bulkhead_sidecar_device_brought_total").await;
         assert_eq!(metric(&metrics, "bulkhead_sidecar_device_refused_total").await, 0.0);
@@ -47,7 +50,7 @@ async fn a_model_is_brought_to_the_device_and_answered_as_by_the_cpu_wherever_it
         if brought >= 1.0 && answered > 20 {
             break;
         }
-        assert!(answered < 2000, "it is not brought");
+        assert!(from.elapsed() < LONG, "it is not brought");
     }
     assert!(metric(&metrics, "bulkhead_sidecar_device_budget_bytes").await > 0.0);
     // A tenant without models leaves nothing there.
@@ -55,10 +58,11 @@ async fn a_model_is_brought_to_the_device_and_answered_as_by_the_cpu_wherever_it
     plane.push().await;
     let mut left = f64::MAX;
     while left > 0.0 {
+        assert!(from.elapsed() < 2 * LONG, "{left} bytes are left");
         left = metric(&metrics, "bulkhead_sidecar_device_bytes").await;
     }
     sidecar.stop().await;
-    assert!(gpu::driver_threads_end_within(Duration::from_secs(60)), "one is left");
+    assert!(gpu::driver_threads_end_within(LONG), "one is left");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What is in memory, and what was done with it: the index, statistics, and the operator's loading
 //! and unloading.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tenancy::Digest;
@@ -76,6 +78,11 @@ async fn only_an_operators_token_loads_and_unloads_and_only_at_the_nodes_own_add
         assert_eq!(index[0]["name"], "ua/air-time");
         index[0]["state"].as_str().unwrap().to_owned()
     };
+    // A node loads by itself what it is assigned, which is not to happen in between.
+    while state().await != "READY" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ask("models/ua/air-time/unload", TOKEN).await.0, StatusCode::OK);
     assert_eq!(state().await, "UNAVAILABLE");
     assert_eq!(ask("models/ua/air-time/load", TOKEN).await.0, StatusCode::OK);
     assert_eq!(state().await, "READY");

@@ -148,11 +148,12 @@ fn router() -> HttpFilter {
 }
 
 /// Tries again where the upstream died without an answer. A prediction changes nothing, and the
-/// usage event of a request keeps its id over retries, so trying again is safe and metered once.
+/// usage event of a request keeps its id over retries, so trying again is safe and metered once. They
+/// take some 8 seconds: a sidecar that is started again may be away for as long.
 pub(super) fn retries() -> RetryPolicy {
     RetryPolicy {
         retry_on: "connect-failure,refused-stream,reset".to_owned(),
-        num_retries: number(12),
+        num_retries: number(20),
         retry_back_off: Some(RetryBackOff {
             base_interval: duration(Duration::from_millis(25)),
             max_interval: duration(Duration::from_secs(1)),
