@@ -15,7 +15,8 @@ const LINE_BYTES: usize = 64;
 /// So many numbers are widened at once.
 pub(crate) const STEP: usize = 16;
 
-/// Two thin matrices, both with their `rank` rows outermost but where it is said otherwise.
+/// Two thin matrices of `rank` rows each: the first row after row, the second in the order in which it is
+/// read ([`column_blocks`]).
 #[derive(Debug, Clone, Copy)]
 pub struct LowRank<'a> {
     pair: Pair<'a>,
@@ -43,7 +44,7 @@ impl Pair<'_> {
 
 impl<'a> LowRank<'a> {
     /// `down` has `rank` rows of as many numbers as the left operand of a product has in a row, and
-    /// `up` as many of as many as the product has.
+    /// `up` as many of as many as the product has, in the order of [`column_blocks`].
     ///
     /// # Errors
     /// [`KernelError::Length`] where they are not of whole rows.
@@ -60,8 +61,7 @@ impl<'a> LowRank<'a> {
     }
 
     /// The same of 8-bit integers, of which row `j` of the first times row `j` of the second is multiplied
-    /// with the number `j` of `scales`; there are as many as the rank. The second is kept in the order in
-    /// which it is read: see [`column_blocks`].
+    /// with the number `j` of `scales`; there are as many as the rank.
     ///
     /// # Errors
     /// As [`Self::new`], and where there are not as many scales.
@@ -120,29 +120,30 @@ impl<'a> LowRank<'a> {
 
     /// Both as 32-bit floats, row after row.
     pub fn unpack(&self) -> [Vec<f32>; 2] {
-        match self.pair {
+        let (inner, columns) = self.sizes();
+        let [down, up] = match self.pair {
             Pair::F32(both) => both.map(<[_]>::to_vec),
             Pair::F16(both) => both.map(|it| it.to_f32_vec()),
             Pair::I8([down, up], scales) => {
-                let (inner, columns) = self.sizes();
                 let rows = down.chunks_exact(inner.max(1)).zip(scales);
                 let down =
                     rows.flat_map(|(row, scale)| row.iter().map(|it| f32::from(*it) * *scale));
-                let mut rows = vec![0.0; up.len()];
-                for (to, from) in column_blocks(self.rank, columns).zip(up) {
-                    if let Some(to) = rows.get_mut(to) {
-                        *to = f32::from(*from);
-                    }
-                }
-                [down.collect(), rows]
+                [down.collect(), up.iter().map(|it| f32::from(*it)).collect()]
+            }
+        };
+        let mut rows = vec![0.0; up.len()];
+        for (to, from) in column_blocks(self.rank, columns).zip(up) {
+            if let Some(to) = rows.get_mut(to) {
+                *to = from;
             }
         }
+        [down, rows]
     }
 }
 
-/// The order in which the second thin matrix of 8-bit integers is kept: for each place, in this order,
-/// which number it is of `rank` rows of so many columns. All rows of 64 columns come before those of the
-/// next 64, so that what a product reads of all rows at once lies together.
+/// The order in which the second thin matrix is kept: for each place, in this order, which number it is of
+/// `rank` rows of so many columns. All rows of 64 columns come before those of the next 64, so that what a
+/// product reads of all rows at once lies together, and not at distances at which a cache keeps few lines.
 pub fn column_blocks(rank: usize, columns: usize) -> impl Iterator<Item = usize> {
     (0..columns).step_by(WIDTH).flat_map(move |start| {
         let end = columns.min(start.saturating_add(WIDTH));
@@ -239,7 +240,7 @@ impl Rows<'_> {
                     Pair::I8([down, up], scales) => {
                         narrow(row, down, wide, ahead[0], thin);
                         thin.iter_mut().zip(scales).for_each(|(to, scale)| *to *= scale);
-                        widen_blocks(thin, up, wide, ahead[1], to);
+                        widen(thin, up, wide, ahead[1], to);
                     }
                 }
             }
@@ -351,37 +352,9 @@ fn dot<N: Number>(a: &[f32], b: &[N], wide: impl Widen, ahead: Ahead) -> f32 {
     sums[0]
 }
 
-/// `to += thin · up`.
+/// `to += thin · up`, of numbers in the order of [`column_blocks`].
 #[inline(always)]
 fn widen<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, ahead: Ahead, to: &mut [f32]) {
-    let columns = to.len();
-    let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
-    let start = chunks.len() * WIDTH;
-    for (at, to) in chunks.iter_mut().enumerate() {
-        let mut sums = *to;
-        for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
-            let Some(record) = row.get(at * WIDTH..).and_then(|it| it.first_chunk::<WIDTH>())
-            else {
-                continue;
-            };
-            ask_ahead(record, ahead);
-            let numbers = read(record, wide);
-            sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
-        }
-        *to = sums;
-    }
-    if rest.is_empty() {
-        return;
-    }
-    for (scale, row) in thin.iter().zip(up.chunks_exact(columns)) {
-        let numbers = read(&filled(row.get(start..).unwrap_or_default()), wide);
-        rest.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += scale * number);
-    }
-}
-
-/// The same of numbers in the order of [`column_blocks`].
-#[inline(always)]
-fn widen_blocks<N: Number>(thin: &[f32], up: &[N], wide: impl Widen, ahead: Ahead, to: &mut [f32]) {
     let (chunks, rest) = to.as_chunks_mut::<WIDTH>();
     let (wide_up, rest_up) =
         up.split_at_checked(chunks.len() * WIDTH * thin.len()).unwrap_or_default();

@@ -9,6 +9,11 @@ fn numbers(seed: usize, count: usize) -> Vec<f32> {
     (0..count).map(|at| ((at * 37 + seed * 17 + 11) % 101) as f32 * 0.02 - 1.0).collect()
 }
 
+/// In the order in which a second thin matrix is kept.
+fn in_blocks<N: Copy>(rows: &[N], rank: usize, columns: usize) -> Vec<N> {
+    column_blocks(rank, columns).map(|at| rows[at]).collect()
+}
+
 fn halves(numbers: &[f32]) -> Vec<f16> {
     numbers.iter().map(|it| f16::from_f32(*it)).collect()
 }
@@ -27,9 +32,9 @@ proptest! {
     ) {
         let (left, before) = (numbers(1, rows * inner), numbers(2, rows * columns));
         let (down, up) = (numbers(3, rank * inner), numbers(4, rank * columns));
-        let bias = numbers(5, columns);
+        let (bias, blocks) = (numbers(5, columns), in_blocks(&up, rank, columns));
         let correction = Correction {
-            low_rank: Some(LowRank::new(&down, &up, rank).unwrap()),
+            low_rank: Some(LowRank::new(&down, &blocks, rank).unwrap()),
             bias: has_bias.then_some(&*bias),
             finish: if relu { Finish::Relu } else { Finish::None },
             next: None,
@@ -79,6 +84,7 @@ proptest! {
         }
         let narrow = LowRank::of_halves(&down, &up, rank).unwrap();
         let [down, up] = narrow.unpack();
+        let up = in_blocks(&up, rank, columns);
         let wide = LowRank::new(&down, &up, rank).unwrap();
         let mut expected = found.clone();
         let mut scratch = Scratch::default();
@@ -124,13 +130,14 @@ proptest! {
         };
         let (down, rowwise) =
             (some(seed.into(), rank * inner), some(usize::from(seed) + 1, rank * columns));
-        let up: Vec<i8> = column_blocks(rank, columns).map(|at| rowwise[at]).collect();
+        let up = in_blocks(&rowwise, rank, columns);
         let scales: Vec<f32> = (0..rank).map(|at| 0.5_f32.powi(at as i32 + 6)).collect();
         let narrow = LowRank::of_bytes(&down, &up, &scales).unwrap();
         let wide_down: Vec<f32> =
             (0..down.len()).map(|at| f32::from(down[at]) * scales[at / inner]).collect();
         let wide_up: Vec<f32> = rowwise.iter().map(|it| f32::from(*it)).collect();
         prop_assert_eq!(narrow.unpack(), [wide_down.clone(), wide_up.clone()]);
+        let wide_up = in_blocks(&wide_up, rank, columns);
         let wide = LowRank::new(&wide_down, &wide_up, rank).unwrap();
         let left = numbers(1, rows * inner);
         let (mut found, before) = (numbers(2, rows * columns), numbers(2, rows * columns));

@@ -111,7 +111,7 @@ impl PackedChanges {
             let changes = rkyv::access::<ArchivedChanges, rkyv::rancor::Error>(bytes)
                 .map_err(|error| malformed(error.to_string()))?;
             let found = changes.version.to_native();
-            if !(1..=CHANGES_VERSION).contains(&found) {
+            if found != CHANGES_VERSION {
                 return Err(ChangesError::Version { expected: CHANGES_VERSION, found });
             }
             let numbers = section(package, NUMBERS).unwrap_or_default();

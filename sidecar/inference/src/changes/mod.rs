@@ -17,10 +17,8 @@ use rkyv::{Archive, Serialize};
 pub use archived::{ChangesError, MatrixRef, PackedChanges, WeightsRef};
 pub use weights::{ArchivedPairKind, ArchivedWeightChange, PairKind, WeightChange};
 
-/// Changes of a larger number are refused.
-pub const CHANGES_VERSION: u32 = 2;
-/// The number of changes without thin matrices of 8-bit integers, which earlier releases read too.
-pub const CHANGES_VERSION_WITHOUT_I8: u32 = 1;
+/// Changes of another number are refused: before 3, thin matrices were kept in another order.
+pub const CHANGES_VERSION: u32 = 3;
 /// The key of the section that says what is changed.
 pub const CHANGES: &str = "changes";
 /// The key of the section with the numbers.
@@ -33,7 +31,7 @@ pub const MAX_RANK: usize = 1024;
 /// What a package changes of its base.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize)]
 pub struct Changes {
-    /// [`CHANGES_VERSION`], or less where less is enough.
+    /// [`CHANGES_VERSION`].
     pub version: u32,
     /// The matrices that differ, each once, by rising [`MatrixChange::matrix`].
     pub matrices: Vec<MatrixChange>,

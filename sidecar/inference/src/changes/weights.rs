@@ -20,8 +20,8 @@ pub enum WeightChange {
         /// integers, the scales come before them: `rank` 32-bit floats, and zeros up to the next place
         /// where something may start.
         down: u64,
-        /// Where the second starts: `rank` rows of as many numbers as the matrix has columns; of 8-bit
-        /// integers, in the order of [`kernels::column_blocks`].
+        /// Where the second starts: `rank` rows of as many numbers as the matrix has columns, in the order
+        /// of [`kernels::column_blocks`].
         up: u64,
     },
     /// Altogether, with the bias.

@@ -5,7 +5,7 @@ use std::fmt;
 use artifact::{Header, Identity, Package, PackageBuilder, SectionKind};
 use half::f16;
 use kernels::{Element, PanelShape, column_blocks};
-use zerocopy::IntoBytes;
+use zerocopy::{Immutable, IntoBytes};
 
 use super::{
     Deviation, Pack, PackError, RUNS,
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Backend, LoadError,
     changes::{
-        CHANGES, CHANGES_VERSION, CHANGES_VERSION_WITHOUT_I8, Changes, ConstantChange, MAX_RANK,
-        MatrixChange, NUMBERS, NUMBERS_ALIGNMENT, PairKind, WeightChange,
+        CHANGES, CHANGES_VERSION, Changes, ConstantChange, MAX_RANK, MatrixChange, NUMBERS,
+        NUMBERS_ALIGNMENT, PairKind, WeightChange,
     },
     cpu::{CpuBackend, model::Typed, unpacked},
     lower::{Lowered, Weights, lower},
@@ -315,8 +315,7 @@ impl Writing {
         asked: PairKind,
     ) -> Result<(Vec<u8>, Changed), PackError> {
         let Self { pairs, mut changes, mut changed, numbers } = self;
-        let has_bytes = pairs == PairKind::I8 && changed.thin > 0;
-        changes.version = if has_bytes { CHANGES_VERSION } else { CHANGES_VERSION_WITHOUT_I8 };
+        changes.version = CHANGES_VERSION;
         changed.bytes = numbers.len();
         changed.pairs = Some(pairs);
         if pairs != asked {
@@ -349,23 +348,26 @@ impl Kept {
     fn of(thin: &Thin, asked: PairKind, columns: usize) -> Self {
         let kept = match asked {
             PairKind::F32 => None,
-            PairKind::F16 => Self::halves(thin),
+            PairKind::F16 => Self::halves(thin, columns),
             PairKind::I8 => Some(Self::bytes(thin, columns)),
         };
         kept.unwrap_or_else(|| Self {
             element: PairKind::F32,
             down: thin.down.as_bytes().to_vec(),
-            up: thin.up.as_bytes().to_vec(),
+            up: in_blocks(&thin.up, thin.rank, columns),
         })
     }
 
-    fn halves(thin: &Thin) -> Option<Self> {
-        let halves = |numbers: &[f32]| -> Option<Vec<u8>> {
+    fn halves(thin: &Thin, columns: usize) -> Option<Self> {
+        let halves = |numbers: &[f32]| -> Option<Vec<f16>> {
             let halves = numbers.iter().map(|it| f16::from_f32(*it));
-            let halves: Option<Vec<f16>> = halves.map(|it| it.is_finite().then_some(it)).collect();
-            Some(halves?.as_bytes().to_vec())
+            halves.map(|it| it.is_finite().then_some(it)).collect()
         };
-        Some(Self { element: PairKind::F16, down: halves(&thin.down)?, up: halves(&thin.up)? })
+        Some(Self {
+            element: PairKind::F16,
+            down: halves(&thin.down)?.as_bytes().to_vec(),
+            up: in_blocks(&halves(&thin.up)?, thin.rank, columns),
+        })
     }
 
     /// The largest number of each row becomes 127, and the others are rounded to the nearest.
@@ -385,10 +387,14 @@ impl Kept {
         let mut kept = scales.as_bytes().to_vec();
         kept.resize(kept.len().next_multiple_of(NUMBERS_ALIGNMENT), 0);
         kept.extend_from_slice(down.as_bytes());
-        let up: Vec<i8> =
-            column_blocks(thin.rank, columns).filter_map(|at| up.get(at)).copied().collect();
-        Self { element: PairKind::I8, down: kept, up: up.as_bytes().to_vec() }
+        Self { element: PairKind::I8, down: kept, up: in_blocks(&up, thin.rank, columns) }
     }
+}
+
+/// The second thin matrix in the order in which it is kept.
+fn in_blocks<N: Copy + IntoBytes + Immutable>(up: &[N], rank: usize, columns: usize) -> Vec<u8> {
+    let up: Vec<N> = column_blocks(rank, columns).filter_map(|at| up.get(at)).copied().collect();
+    up.as_bytes().to_vec()
 }
 
 /// A matrix of a base as numbers.
