@@ -4,10 +4,12 @@
 mod onnx;
 mod tuned;
 
+use std::ops::Range;
+
 use artifact::{Identity, Mapped, Package, SectionKind};
 use inference::{
     Backend, LoadError, Model, Pack, PackError, PackOver, TensorData, Wider,
-    changes::{CHANGES, ChangesError, NUMBERS, PairKind},
+    changes::{ArchivedChanges, CHANGES, CHANGES_VERSION, ChangesError, NUMBERS, PairKind},
     cpu::CpuBackend,
     pack, pack_over,
     plan::WeightKind,
@@ -258,20 +260,40 @@ fn an_adapter_runs_over_its_own_base_and_no_other() {
     assert_eq!(twice, LoadError::NoBasePlan);
 }
 
-/// An adapter whose changes are altered while its header is right, as whoever packs can make it.
-fn hostile(packed: &[u8], key: &str, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
-    let mut bytes = packed.to_vec();
+#[test]
+fn changes_of_another_release_are_refused_with_what_to_do() {
+    let (base, backend) = (base_of(tuned::mlp), CpuBackend::default());
+    let mut bytes = pack_over(&base, &onnx::bytes(&tuned::mlp(1)), &options()).unwrap().bytes;
+    // An archive ends with what it is of, which says its version first.
+    let version = section(&bytes, CHANGES).end - size_of::<ArchivedChanges>();
+    let version = &mut bytes[version..version + 4];
+    assert_eq!(version, CHANGES_VERSION.to_le_bytes());
+    version.copy_from_slice(&(CHANGES_VERSION - 1).to_le_bytes());
+    let base = backend.load(base.file()).unwrap();
+    let file = Mapped::copied(&bytes).unwrap();
+    let error = backend.load_over(&file, &base).map(|_| ()).unwrap_err();
+    let expected = ChangesError::Version { expected: CHANGES_VERSION, found: CHANGES_VERSION - 1 };
+    assert!(error.to_string().contains("pack the model again"), "{error}");
+    assert_eq!(error, LoadError::Changes(expected));
+}
+
+/// Where a part of an adapter lies.
+fn section(packed: &[u8], key: &str) -> Range<usize> {
     let package = open(packed);
-    let section = package
-        .header()
-        .sections
+    let sections = &package.header().sections;
+    let section = sections
         .iter()
         .find(|it| it.kind() == Some(SectionKind::Delta) && it.key.as_str() == key)
         .unwrap();
-    let (start, length) =
-        (section.offset.to_native() as usize, section.length.to_native() as usize);
+    let start = section.offset.to_native() as usize;
+    start..start + section.length.to_native() as usize
+}
+
+/// An adapter whose changes are altered while its header is right, as whoever packs can make it.
+fn hostile(packed: &[u8], key: &str, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+    let (mut bytes, section) = (packed.to_vec(), section(packed, key));
     for (at, value) in changes {
-        bytes[start + at.index(length)] = *value;
+        bytes[section.start + at.index(section.len())] = *value;
     }
     bytes
 }
