@@ -30,8 +30,8 @@ pub const PREFIX: &str = "wasmcustom.bulkhead.shadow.";
 /// A gauge that Envoy always sends: for how many seconds it has run.
 const UPTIME: &str = "server.uptime";
 
-/// The seconds by which two tellings of one start may differ.
-const UPTIME_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
+/// By how much two tellings of one start may differ: as long as a message is on its way at the most.
+const LONGEST_DELAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// How many counters are kept in all. Proxies are ours, but a mistake of theirs must not fill this
 /// process.
@@ -72,8 +72,8 @@ struct Counters {
 /// What one proxy has counted.
 #[derive(Debug, Default)]
 struct Proxy {
-    /// When its process started.
-    started: Option<Timestamp>,
+    /// When its process started, and for how many seconds it had run when it told so last.
+    run: Option<(Timestamp, i64)>,
     /// By what follows [`PREFIX`].
     counters: HashMap<String, Counter>,
 }
@@ -158,12 +158,14 @@ impl ShadowCounts {
             return;
         }
         let proxy = proxies.entry(node.to_owned()).or_default();
-        let before = proxy.started;
-        if let Some(uptime) = told.iter().find_map(|family| gauge(family, UPTIME)) {
-            proxy.started_at(now - SignedDuration::from_secs(uptime));
+        let before = proxy.run;
+        if let Some(uptime) = told.iter().find_map(|family| gauge(family, UPTIME))
+            && !proxy.goes_on(uptime, now)
+        {
+            return;
         }
         // The first that is heard of a proxy which is older than this process.
-        let resumes = before.is_none() && proxy.started.is_none_or(|started| started < listening);
+        let resumes = before.is_none() && proxy.run.is_none_or(|(started, _)| started < listening);
         for (name, value) in told.iter().filter_map(counter) {
             if let Some(known) = proxy.counters.get_mut(name) {
                 // A counter that went back is that of a new process.
@@ -182,15 +184,33 @@ impl ShadowCounts {
 }
 
 impl Proxy {
-    /// A process that started later than the one before counts from nothing.
-    fn started_at(&mut self, started: Timestamp) {
-        if self.started.is_some_and(|before| started > before + UPTIME_TOLERANCE) {
-            self.counters.values_mut().for_each(|counter| counter.told = 0);
-        }
-        if self.started.is_none_or(|before| started > before + UPTIME_TOLERANCE) {
-            self.started = Some(started);
+    /// Whether something is told that was not told before. What a process that was started after the
+    /// one before counts, it counts from nothing.
+    fn goes_on(&mut self, uptime: i64, now: Timestamp) -> bool {
+        let started = now - SignedDuration::from_secs(uptime);
+        match self.run {
+            Some((before, ran)) if !is_another((before, ran), started, uptime) => {
+                self.run = Some((before.min(started), ran.max(uptime)));
+                uptime >= ran
+            }
+            before => {
+                if before.is_some() {
+                    self.counters.values_mut().for_each(|counter| counter.told = 0);
+                }
+                self.run = Some((started, uptime));
+                true
+            }
         }
     }
+}
+
+/// Whether a process that was started then, and has run for so many seconds, is another one than that
+/// which was started `before` and had run for `ran`.
+fn is_another((before, ran): (Timestamp, i64), started: Timestamp, uptime: i64) -> bool {
+    let ended = before + SignedDuration::from_secs(ran);
+    // What is late makes a start seem later, and is told by one that has run for longer, but where it
+    // comes over an earlier stream.
+    (uptime < ran && started >= ended) || started > before + LONGEST_DELAY
 }
 
 fn gauge(family: &MetricFamily, name: &str) -> Option<i64> {
@@ -322,6 +342,22 @@ mod tests {
         // Without an uptime, a number that goes back says so.
         counts.take("one", &[told(&format!("{PREFIX}age.org_a"), 2)], at(LISTENING), at(1_200));
         assert_eq!(total(&counts), 11);
+    }
+
+    #[test]
+    fn a_message_that_was_long_on_its_way_counts_nothing_twice() {
+        let counts = ShadowCounts::new();
+        tell(&counts, "one", 1_001, 1_010, 3);
+        // It had run for 14 seconds when it told, 20 seconds before that was heard.
+        tell(&counts, "one", 1_021, 1_035, 4);
+        tell(&counts, "one", 1_001, 1_036, 4);
+        assert_eq!(total(&counts), 4);
+        // Nor does one that comes behind a later one.
+        tell(&counts, "one", 1_005, 1_036, 3);
+        assert_eq!(total(&counts), 4);
+        // One that was started soon after has run for less.
+        tell(&counts, "one", 1_037, 1_040, 4);
+        assert_eq!(total(&counts), 8);
     }
 
     #[test]
