@@ -119,10 +119,14 @@ fn a_second_load_maps_what_the_first_one_packed() {
     assert!(second.private_bytes() < 8 << 10, "{}", second.private_bytes());
 
     // The same number for the same load where it is not kept: what was measured is measured.
-    let before = anonymous_bytes();
-    let in_memory = node.load_into_memory();
-    // Other tests of this process may give some back meanwhile.
-    assert!(anonymous_bytes().saturating_sub(before) >= PANEL_BYTES / 4 * 3);
+    // Other tests of this process may give some back meanwhile, which is not so time after time.
+    let all_is_seen = |_| {
+        let before = anonymous_bytes();
+        let in_memory = node.load_into_memory();
+        let more = anonymous_bytes().saturating_sub(before);
+        (more >= PANEL_BYTES).then_some(in_memory)
+    };
+    let in_memory = (0..5).find_map(all_is_seen).expect("memory of the process");
     assert_eq!(in_memory.mapped_bytes(), 0);
     assert!(in_memory.private_bytes() >= PANEL_BYTES);
     assert_eq!(answer(&*first, 3), answer(&*in_memory, 3));

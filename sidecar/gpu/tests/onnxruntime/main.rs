@@ -80,8 +80,7 @@ fn every_family_of_kernels_answers_as_onnxruntime_does() {
     assert_eq!(families.keys().collect::<Vec<_>>(), FAMILIES.iter().collect::<Vec<_>>());
     for (name, Family { cases, on_device, .. }) in &families {
         eprintln!("{name}: {on_device} of {cases} wholly on the device");
-        // Of some families one in two cases has a step that is the CPU's, whatever the seed.
-        assert!(*on_device > 0, "BULKHEAD_SEED={seed}: all of {name} is the CPU's");
+        assert!(4 * on_device >= *cases, "BULKHEAD_SEED={seed}: {name} is mostly the CPU's");
     }
     let wrong: Vec<&String> = families.values().flat_map(|it| &it.wrong).collect();
     assert!(wrong.is_empty(), "BULKHEAD_SEED={seed}: {wrong:#?}");

@@ -10,7 +10,7 @@ use tenancy::Digest;
 use crate::{
     INFER,
     node::{Home, answered, onnx, plain_client},
-    plane::{Plane, model},
+    plane::{PATIENCE, Plane, model},
     three_tenants,
 };
 
@@ -79,9 +79,12 @@ async fn only_an_operators_token_loads_and_unloads_and_only_at_the_nodes_own_add
         index[0]["state"].as_str().unwrap().to_owned()
     };
     // A node loads by itself what it is assigned, which is not to happen in between.
-    while state().await != "READY" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let ready = async {
+        while state().await != "READY" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.unwrap();
     assert_eq!(ask("models/ua/air-time/unload", TOKEN).await.0, StatusCode::OK);
     assert_eq!(state().await, "UNAVAILABLE");
     assert_eq!(ask("models/ua/air-time/load", TOKEN).await.0, StatusCode::OK);
